@@ -1,0 +1,13 @@
+"""What cannot be judged: each of these ends the check as UNKNOWN, with the message as its reason."""
+
+
+class CannotJudge(Exception):
+    """The state of the workers cannot be known; the message says why, in one line."""
+
+
+class UsageError(CannotJudge):
+    """An argument, or a line of a file, is wrong; the message says which and how to write it right."""
+
+
+class SourceError(CannotJudge):
+    """The status text did not come to its end as it should; what was read of it may be enough all the same."""
