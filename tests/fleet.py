@@ -88,9 +88,7 @@ class Fleet:
         scratch.mkdir()
         self.environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, (str(self.directory), os.environ.get("PYTHONPATH")))
-            ),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.directory), os.environ.get("PYTHONPATH")))),
             # The filesystem broker moves each message there before it reads it.
             "TMPDIR": str(scratch),
         }

@@ -173,7 +173,7 @@ def run(fleet: Fleet, argv: Sequence[str]) -> Capture:
 
 def run_on_terminal(fleet: Fleet, argv: Sequence[str]) -> Capture:
     master, slave = pty.openpty()
-    with open(master, "rb", buffering=0) as terminal:
+    with os.fdopen(master, "rb", buffering=0) as terminal:
         process = subprocess.Popen(
             argv,
             cwd=fleet.directory,
@@ -205,9 +205,7 @@ class Recorder:
         fleet = Fleet(broker=broker, celery=self.release.command)
         fleet.environment["PATH"] = f"{self.venv}/bin{os.pathsep}{os.environ['PATH']}"
         (fleet.directory / "manage.py").write_text(MANAGE, encoding="ascii")
-        (fleet.directory / "settings.py").write_text(
-            SETTINGS.format(broker=broker), encoding="ascii"
-        )
+        (fleet.directory / "settings.py").write_text(SETTINGS.format(broker=broker), encoding="ascii")
         return fleet
 
     def record(self, fleet: Fleet, scenario: str) -> None:
@@ -215,7 +213,7 @@ class Recorder:
         command = self.release.scenarios.get(scenario)
         if command is None:
             return
-        print(f"{self.release.celery} {scenario}: {command}", flush=True)
+        print(self.release.celery, scenario, command, flush=True)  # noqa: T201 - it takes a while
         argv = shlex.split(command)
         runner = run_on_terminal if scenario.endswith("-terminal") else run
         capture = runner(fleet, argv)
@@ -226,9 +224,7 @@ class Recorder:
             else:
                 path.unlink(missing_ok=True)
         about = {"celery": self.release.celery, "argv": argv, "exit": capture.exit}
-        (self.output / f"{scenario}.json").write_text(
-            json.dumps(about, indent=1) + "\n", encoding="ascii"
-        )
+        (self.output / f"{scenario}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
 
     def record_all(self, broker: str) -> None:
         """Record every scenario of the release."""
@@ -305,9 +301,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="VERSION=PATH",
         help="where a Python is, as 2.7=/opt/python2.7/bin/python",
     )
-    parser.add_argument(
-        "--output", type=Path, default=HERE, metavar="DIR", help="where to write, instead of here"
-    )
+    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where to write, instead of here")
     options = parser.parse_args(argv)
     pythons = dict(given.split("=", 1) for given in options.python)
     unknown = set(options.celery) - {release.celery for release in RELEASES}
