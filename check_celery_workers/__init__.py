@@ -1,3 +1,3 @@
-"""Nagios/Icinga check: are all Celery workers there that should be?"""
+"""A Nagios/Icinga check for missing, unexpected and malfunctioning Celery workers."""
 
 __version__ = "1.0.0"

@@ -87,7 +87,7 @@ def _inquiry(options: Namespace, inventory: Inventory | None, deadline: float, w
 
         settle = None if options.wait else SETTLE if options.settle is None else options.settle
         source: Callable[[], Source] = partial(Command, options.command, deadline)
-        return Inquiry(source, inventory, deadline, settle, options.attempts or 1, watch)
+        return Inquiry(source, inventory, deadline, settle=settle, attempts=options.attempts or 1, watch=watch)
     if sys.stdin is None:
         raise CannotJudge("standard input is closed, pipe the text of `celery status` into it")
     if os.isatty(0):

@@ -83,24 +83,18 @@ class Command(Source):
             poll.register(fd, select.POLLIN)
         ended = False
         while not ended:
-            ready = [fd for fd, _ in poll.poll(milliseconds(min(self._deadline, self._settled)))]
+            poll.poll(milliseconds(min(self._deadline, self._settled)))
             if self._signals.received():
-                raise CannotJudge(f"ended by {self._signals.received()} before the status command did")
-            # Before it is read, so that all that it printed is; its children may keep the pipes open for ever.
+                raise CannotJudge(f"ended by {self._signals.received()} before {self._name} came to its end")
+            # Asked before the pipes are read, to the end of what it printed: its children may hold them open for ever.
             ended = self._process.poll() is not None
-            for fd in list(lines) if ended else [fd for fd in ready if fd in lines]:
-                for data in _available(fd):
-                    if data:
-                        yield lines[fd].feed(data)
-                    else:
-                        poll.unregister(fd)
-                        yield lines.pop(fd).rest()
+            yield from _read(lines, poll)
             if not ended and time.monotonic() >= self._settled:
                 return
             if not ended and time.monotonic() >= self._deadline:
                 raise SourceError(f"{self._name} did not end before the timeout")
-        for rest in lines.values():
-            yield rest.rest()
+        for pending in lines.values():
+            yield pending.rest()
         if self._process.returncode:
             raise SourceError(f"{self._name} {_told_end(self._process.returncode)}")
 
@@ -114,13 +108,13 @@ class Command(Source):
             try:
                 os.killpg(self._process.pid, number)
             except ProcessLookupError:
-                break
+                return
             except PermissionError:
-                # Popen would warn of it.
+                # Popen would warn of what is still running.
                 self._process.returncode = 0
-                break
+                return
             if self._gone(time.monotonic() + patience):
-                break
+                return
 
     def _gone(self, deadline: float) -> bool:
         """Wait for the whole process group to be gone; tell whether it is."""
@@ -188,14 +182,18 @@ def _pipe(read_end: contextlib.ExitStack, write_end: contextlib.ExitStack) -> tu
     return read_fd, write_fd
 
 
-def _available(fd: int) -> Iterator[bytes]:
-    """Yield what can be read without waiting, b"" at the end of it all, and no more than a pipe can hold."""
-    with contextlib.suppress(BlockingIOError):
-        for _ in range(_LARGEST_PIPE // CHUNK):
-            data = os.read(fd, CHUNK)
-            yield data
-            if not data:
-                return
+def _read(lines: dict[int, Lines], poll: select.poll) -> Iterator[str]:
+    """Yield what can be read without waiting, of each pipe what it can hold at most; forget those at their end."""
+    for fd, pending in list(lines.items()):
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_LARGEST_PIPE // CHUNK):
+                data = os.read(fd, CHUNK)
+                if not data:
+                    poll.unregister(fd)
+                    del lines[fd]
+                    yield pending.rest()
+                    break
+                yield pending.feed(data)
 
 
 def _told_end(returncode: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from check_celery_workers.inventory import Inventory, Pattern, PatternIndex
+from check_celery_workers.inventory import Demand, Inventory, Pattern, PatternIndex
 from check_celery_workers.node import Worker, join, number
 from check_celery_workers.status import Answers
 
@@ -107,36 +107,37 @@ def compare(inventory: Inventory, answers: Answers, ignore: PatternIndex) -> Com
 
 def _compare_fixed(comparison: Comparison, inventory: Inventory, answers: Answers, spare: _Spare) -> None:
     """Find what is missing of the fixed forms; what of their workers answered beyond that is spare."""
-    missing = comparison.missing
     answered = answers.workers
     answered_servers = {server for _, server in answered}
     for worker, demand in inventory.workers.items():
-        digits = answered.get(worker)
-        if digits is None:
-            if worker[1] not in answered_servers:
-                missing.add_server(worker[1], demand.size)
-                continue
-            if demand.size > 1:
-                missing.add_worker(worker, demand.size)
-                continue
-            digits = set()
-        indexes = set(map(number, digits))
-        gaps, left = _match(demand.numbered(indexes), sorted(indexes))
-        if demand.undecided(indexes):
-            if 0 in indexes:
-                spare.either[worker] = demand.count
-            else:
-                missing.add_pair(join(worker, 0), join(worker, demand.count))
-                gaps = [(start or 1, stop) for start, stop in gaps]
-        for start, stop in gaps:
-            missing.add_nodes(worker, range(start, stop))
-        if left:
-            spare.workers[worker] = [own for own in digits if number(own) in left]
-        if len(indexes) < len(digits):
-            comparison.duplicates.update(join(worker, index) for index in _repeated(digits))
-        if len(indexes) > len(left):
-            comparison.present += len(indexes) - len(left)
-            comparison.servers.add(worker[1])
+        if worker in answered:
+            _compare_worker(comparison, worker, demand, answered[worker], spare)
+        elif worker[1] not in answered_servers:
+            comparison.missing.add_server(worker[1], demand.size)
+        elif demand.size > 1:
+            comparison.missing.add_worker(worker, demand.size)
+        else:
+            _compare_worker(comparison, worker, demand, set(), spare)
+
+
+def _compare_worker(comparison: Comparison, worker: Worker, demand: Demand, digits: set[str], spare: _Spare) -> None:
+    indexes = set(map(number, digits))
+    gaps, left = _match(demand.numbered(indexes), sorted(indexes))
+    if demand.undecided(indexes):
+        if 0 in indexes:
+            spare.either[worker] = demand.count
+        else:
+            comparison.missing.add_pair(join(worker, 0), join(worker, demand.count))
+            gaps = [(start or 1, stop) for start, stop in gaps]
+    for start, stop in gaps:
+        comparison.missing.add_nodes(worker, range(start, stop))
+    if left:
+        spare.workers[worker] = [own for own in digits if number(own) in left]
+    if len(indexes) < len(digits):
+        comparison.duplicates.update(join(worker, index) for index in _repeated(digits))
+    if len(indexes) > len(left):
+        comparison.present += len(indexes) - len(left)
+        comparison.servers.add(worker[1])
 
 
 def _match(spans: list[tuple[int, int]], indexes: list[int]) -> tuple[list[tuple[int, int]], set[int]]:
@@ -149,12 +150,13 @@ def _match(spans: list[tuple[int, int]], indexes: list[int]) -> tuple[list[tuple
         end = bisect_left(indexes, stop, begin)
         left.update(indexes[place:begin])
         if end - begin < stop - start:
+            following = start
             for index in indexes[begin:end]:
-                if index > start:
-                    gaps.append((start, index))
-                start = index + 1
-            if start < stop:
-                gaps.append((start, stop))
+                if index > following:
+                    gaps.append((following, index))
+                following = index + 1
+            if following < stop:
+                gaps.append((following, stop))
         place = end
     left.update(indexes[place:])
     return gaps, left

@@ -1,7 +1,7 @@
 """What cannot be judged: each of these ends the check as UNKNOWN, with the message as its reason."""
 
 
-class CannotJudge(Exception):
+class CannotJudge(Exception):  # noqa: N818 -- it is no error of the plugin's
     """The state of the workers cannot be known; the message says why, in one line."""
 
 

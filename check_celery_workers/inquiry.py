@@ -19,11 +19,12 @@ class Inquiry:
     empty: whether there was any text at all
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the whole question in one place
         self,
         open_source: Callable[[], Source],
         inventory: Inventory | None,
         deadline: float,
+        *,
         settle: float | None = None,
         attempts: int = 1,
         watch: Callable[[str, int], None] | None = None,

@@ -52,7 +52,7 @@ class Demand:
     def add(self, start: int, stop: int) -> bool:
         """Expect the indexes from start to before stop; False where one of them is expected already."""
         place = bisect_left(self.spans, (start, stop))
-        if place and self.spans[place - 1][1] > start or place < len(self.spans) and self.spans[place][0] < stop:
+        if any(one < stop and start < end for one, end in self.spans[max(0, place - 1) : place + 1]):
             return False
         self.spans.insert(place, (start, stop))
         return True
@@ -224,8 +224,8 @@ class Inventory:
 def baseline(workers: Mapping[Worker, Iterable[str]]) -> list[str]:
     """Return the EXPECTED that describe exactly these workers, given by their indexes in digits.
 
-    What a fixed form cannot say, such as a name with a wildcard in it, becomes a pattern for one worker, with ? for what
-    does not print. Patterns with fewer ? come first, so that each takes the worker that it is meant for.
+    What a fixed form cannot say, such as a name with a wildcard in it, becomes a pattern for one worker, with ? for
+    what does not print. Patterns with fewer ? come first, so that each takes the worker that it is meant for.
     """
     fixed: list[str] = []
     patterns: dict[tuple[int, str], int] = {}

@@ -170,7 +170,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see --help)")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002 -- argparse's own
         raise SystemExit(UNKNOWN)
 
 
@@ -215,6 +215,6 @@ def _timeout(text: str) -> float:
 
 
 def _attempts(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]):
+    if not text.isdecimal() or int(text[:9]) < 1:
         raise ValueError(f"{printable(text)!r} is no number of attempts, write 1 or more")
     return int(text[:9])

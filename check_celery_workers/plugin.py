@@ -34,12 +34,10 @@ class Threshold:
         """Raises ValueError where the text is no range."""
         self._percent = percent and text.endswith("%")
         self._text = text[:-1] if self._percent else text
-        try:
-            if not _RANGE(self._text):
-                raise ValueError
-            self.range_of(100)
-        except ValueError:
-            raise ValueError(f"{printable(text)!r} is no range, write [@]start:end such as 2, 10: or ~:") from None
+        if not _RANGE(self._text):
+            raise ValueError(f"{printable(text)!r} is no range, write [@]start:end such as 2, 10: or ~:")
+        # Raises where its start is over its end.
+        self.range_of(100)
 
     def range_of(self, most: float) -> nagiosplugin.Range:
         """Return the range in absolute numbers; percent are percent of `most`."""
@@ -134,14 +132,15 @@ class Headline(nagiosplugin.Summary):
         comparison = self._workers.comparison
         if comparison is None:
             return results.first_significant.hint or ""
-        parts = [report.online(comparison)] if well else []
-        for metric, state in _judged(results):
+        problems = [
+            (metric.name, metric.value)
+            for metric, state in _judged(results)
             # Missing servers are missing workers as well, and need no word of their own.
-            if state != nagiosplugin.Ok or (metric.value and not metric.name.endswith("_servers")):
-                parts.append(report.problem(metric.name, metric.value, comparison, first=not parts))
+            if state != nagiosplugin.Ok or (metric.value and not metric.name.endswith("_servers"))
+        ]
+        headline = report.headline(comparison, problems, well)
         if self._workers.inquiry.empty:
-            parts.append("the status text was empty")
-        headline = ", ".join(parts)
+            headline += ", the status text was empty"
         if report.count_findings(comparison) == 1:
             headline += f": {report.name(next(report.findings(comparison)))}"
         return headline

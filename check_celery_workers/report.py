@@ -18,24 +18,38 @@ MOST_BYTES = 8000
 _MOST_LINES = 400
 
 
-def online(comparison: Comparison) -> str:
-    """Return the headline of a check that is well."""
-    amount = f"{comparison.present:,}"
-    if comparison.present + comparison.missing.count == comparison.expected:
-        amount += f" of {comparison.expected:,}"
-    servers = len(comparison.servers)
-    return f"{amount} {_plural('worker', comparison.present)} online on {_count(servers, 'server')}"
+def headline(comparison: Comparison, problems: Iterable[tuple[str, int]], well: bool) -> str:
+    """Return the status in one breath.
+
+    problems: what there is to tell, as perfdata labels and their values, the worst first
+    well: the state is OK, so that the workers online lead
+    """
+    parts = [_online(comparison)] if well else []
+    # What is counted is said once.
+    said = well
+    for label, value in problems:
+        what, _, of_servers = label.partition("_")
+        if of_servers:
+            told = _count(value, "server")
+        elif what == "missing" and not well:
+            told = f"{value:,} of {comparison.expected:,}" if said else _of(value, comparison.expected)
+        else:
+            told = f"{value:,}" if said else _count(value, "worker")
+        said = said or not of_servers
+        parts.append(f"{told} {what}")
+    return ", ".join(parts)
 
 
-def problem(label: str, value: int, comparison: Comparison, first: bool) -> str:
-    """Return what a headline says of one metric, by its perfdata label; what comes after the first says it shorter."""
-    amount, number = f"{value:,}", value
-    if label == "missing":
-        amount, number = f"{value:,} of {comparison.expected:,}", comparison.expected
-    what, _, of_servers = label.partition("_")
-    if of_servers:
-        return f"{_count(value, 'server')} {what}"
-    return f"{amount} {_plural('worker', number)} {what}" if first else f"{amount} {what}"
+def _online(comparison: Comparison) -> str:
+    present, expected = comparison.present, comparison.expected
+    # Of patterns without a fixed number, more than the least that is expected may be there.
+    exact = present + comparison.missing.count == expected
+    workers = _of(present, expected) if exact else _count(present, "worker")
+    return f"{workers} online on {_count(len(comparison.servers), 'server')}"
+
+
+def _of(number: int, all_of_them: int) -> str:
+    return f"{number:,} of {_count(all_of_them, 'worker')}"
 
 
 def count_findings(comparison: Comparison) -> int:
@@ -130,8 +144,4 @@ def _first(names: Iterable[str]) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {_plural(noun, number)}"
-
-
-def _plural(noun: str, number: int) -> str:
-    return noun if number == 1 else f"{noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,8 +1,8 @@
-"""The text of `celery status`, line by line, to who answered.
+r"""The text of `celery status`, line by line, to who answered.
 
 The same worker as each Celery prints it, the last line closing the output:
 
-    3.1         \\x1b[1;36mcelery@serverC: \\x1b[0m\\x1b[1;32mOK\\x1b[0m        (coloured even in a pipe)
+    3.1         \x1b[1;36mcelery@serverC: \x1b[0m\x1b[1;32mOK\x1b[0m        (coloured even in a pipe)
     4.x         celery@serverC: OK
     5.x         ->  celery@serverC: OK
     5.x -q       celery@serverC: OK

@@ -1,0 +1,382 @@
+"""From text and EXPECTED to the verdict: what is missing, unexpected, malfunctioning, and how it is told."""
+
+from __future__ import annotations
+
+import pytest
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check
+
+
+def online(*nodes: str) -> str:
+    """Return the status text, as of Celery 5, in which these nodes answer."""
+    answers = "".join(f"->  {node}: OK\n" for node in nodes)
+    return f"{answers}\n{len(set(nodes))} nodes online.\n"
+
+
+def test_the_example_of_readme() -> None:
+    text = online(
+        *(f"newspecialworker-{i}@serverA" for i in range(1, 5)), *(f"otherworker-{i}@serverB" for i in range(4))
+    )
+    assert check("specialworker-4@serverA", "otherworker-5@serverB", "workername-2@serverC", text=text) == Outcome(
+        """\
+CELERY WORKERS CRITICAL - 7 of 11 workers missing, 4 unexpected | duplicate=0;0;;0 malfunctioning=0;;0;0 \
+missing=7;;0;0;11 missing_servers=1;;;0 online=8;;;0 unexpected=4;0;;0 unexpected_servers=0;;;0
+Server serverC was missing, accounts for 2 missing workers
+Worker specialworker@serverA was missing, accounts for 4 missing workers
+Worker otherworker-4@serverB was missing
+Worker newspecialworker@serverA was unexpectedly present, accounts for 4 workers
+""",
+        CRITICAL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "nodes", "headline", "findings"),
+    [
+        ("w-2@a", ["w-0@a", "w-1@a"], "OK - 2 of 2 workers online on 1 server", []),
+        ("w-2@a", ["w-1@a", "w-2@a"], "OK - 2 of 2 workers online on 1 server", []),
+        ("w-2@a", ["w-01@a", "w-02@a"], "OK - 2 of 2 workers online on 1 server", []),
+        ("w-1@a", ["w-1@a"], "OK - 1 of 1 worker online on 1 server", []),
+        ("w-3..3@a", ["w-3@a"], "OK - 1 of 1 worker online on 1 server", []),
+        ("celery@web1.example.com", ["celery@web1.example.com"], "OK - 1 of 1 worker online on 1 server", []),
+        ("a-b-c-2@x w@x", ["a-b-c-0@x", "a-b-c-1@x", "w@x"], "OK - 3 of 3 workers online on 1 server", []),
+        # Fleets mix numberings: each worker's own answers decide.
+        ("v-2@a w-2@a", ["v-0@a", "v-1@a", "w-1@a", "w-2@a"], "OK - 4 of 4 workers online on 1 server", []),
+        (
+            "w-4@a",
+            ["w-1@a", "w-2@a", "w-3@a"],
+            "CRITICAL - 1 of 4 workers missing: w-0@a or w-4@a",
+            ["Worker w-0@a or w-4@a was missing"],
+        ),
+        (
+            "w-4@a",
+            ["w-2@a"],
+            "CRITICAL - 3 of 4 workers missing",
+            ["Worker w-0@a or w-4@a was missing", "Worker w-1@a was missing", "Worker w-3@a was missing"],
+        ),
+        (
+            "w-4@a",
+            ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a"],
+            "WARNING - 1 worker unexpected: w-0@a or w-4@a",
+            ["Worker w-0@a or w-4@a was unexpectedly present"],
+        ),
+        (
+            "w-1@a v-2@a",
+            ["v-0@a", "v-1@a"],
+            "CRITICAL - 1 of 3 workers missing: w-0@a or w-1@a",
+            ["Worker w-0@a or w-1@a was missing"],
+        ),
+        (
+            "w-3@a",
+            ["w-0@a", "w-2@a"],
+            "CRITICAL - 1 of 3 workers missing: w-1@a",
+            ["Worker w-1@a was missing"],
+        ),
+        (
+            "w-2..4@a",
+            ["w-3@a", "w-5@a"],
+            "CRITICAL - 2 of 3 workers missing, 1 unexpected",
+            ["Worker w-2@a was missing", "Worker w-4@a was missing", "Worker w-5@a was unexpectedly present"],
+        ),
+        (
+            "w-9..10@a v@a",
+            ["v@a"],
+            "CRITICAL - 2 of 3 workers missing: w@a",
+            ["Worker w@a was missing, accounts for 2 missing workers"],
+        ),
+        (
+            "w-1..2@a",
+            ["w-7@a", "w-12@a"],
+            "CRITICAL - 2 of 2 workers missing, 2 unexpected",
+            [
+                "Worker w-1@a was missing",
+                "Worker w-2@a was missing",
+                "Worker w-7@a was unexpectedly present",
+                "Worker w-12@a was unexpectedly present",
+            ],
+        ),
+        (
+            "celery@a",
+            ["celery@a", "celery@b", "w-1@b"],
+            "WARNING - 2 workers unexpected: server b",
+            ["Server b was unexpectedly present, accounts for 2 workers"],
+        ),
+        (
+            "celery@a",
+            ["celery@a", "celery@b"],
+            "WARNING - 1 worker unexpected: server b",
+            ["Server b was unexpectedly present, accounts for 1 worker"],
+        ),
+        ("w@a", ["w-0@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None),
+        ("Celery@a", ["celery@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None),
+        # One index in two spellings is one worker's, to whoever expects it.
+        (
+            "w-2@a",
+            ["w-1@a", "w-01@a", "w-2@a"],
+            "WARNING - 1 worker duplicate: w-1@a",
+            ["Worker w-1@a was duplicate, more than one worker answers to this name"],
+        ),
+        # Natural order.
+        (
+            "w-1..12@a",
+            [f"w-{i}@a" for i in range(1, 13) if i not in {2, 10, 11}],
+            "CRITICAL - 3 of 12 workers missing",
+            ["Worker w-2@a was missing", "Worker w-10@a was missing", "Worker w-11@a was missing"],
+        ),
+    ],
+)
+def test_fixed_forms(expected: str, nodes: list[str], headline: str, findings: list[str] | None) -> None:
+    outcome = check(*expected.split(), text=online(*nodes))
+    assert outcome.headline == f"CELERY WORKERS {headline}"
+    assert findings is None or outcome.findings == findings
+
+
+@pytest.mark.parametrize(
+    ("expected", "nodes", "headline", "findings"),
+    [
+        ("celery@web-*=2", ["celery@web-a", "celery@web-b"], "OK - 2 of 2 workers online on 2 servers", []),
+        (
+            "celery@web-*=1..3",
+            ["celery@web-a", "celery@web-b", "celery@web-c"],
+            "OK - 3 workers online on 3 servers",
+            [],
+        ),
+        ("celery@web-*=1..", [f"celery@web-{i}" for i in range(9)], "OK - 9 workers online on 9 servers", []),
+        (
+            "celery@web-?=2",
+            ["celery@web-1", "celery@web-10"],
+            "CRITICAL - 1 of 2 workers missing, 1 unexpected",
+            [
+                "Pattern celery@web-? matched 1 worker instead of 2, accounts for 1 missing worker",
+                "Server web-10 was unexpectedly present, accounts for 1 worker",
+            ],
+        ),
+        (
+            "celery@web-*=3..4 celery@db",
+            ["celery@db"],
+            "CRITICAL - 3 of 4 workers missing: celery@web-*",
+            ["Pattern celery@web-* matched 0 workers instead of at least 3, accounts for 3 missing workers"],
+        ),
+        (
+            "celery@web-*=1..2",
+            ["celery@web-1", "celery@web-2", "celery@web-3", "celery@web-4"],
+            "WARNING - 2 workers unexpected: celery@web-*",
+            ["Pattern celery@web-* matched 4 workers instead of at most 2, accounts for 2 unexpected workers"],
+        ),
+        # What a fixed form expects is not counted under a pattern; of several patterns the first counts.
+        ("w-1..2@a w-*@a=1", ["w-1@a", "w-2@a", "w-3@a"], "OK - 3 of 3 workers online on 1 server", []),
+        ("w-?@a=2 w-*@a=1", ["w-1@a", "w-2@a", "w-30@a"], "OK - 3 of 3 workers online on 1 server", []),
+        ("w-*@a=3 w-?@a=0..1", ["w-1@a", "w-2@a", "w-30@a"], "OK - 3 of 3 workers online on 1 server", []),
+        ("w-[12]@a=2", ["w-1@a", "w-2@a"], "OK - 2 of 2 workers online on 1 server", []),
+        # A pattern takes the one worker that numbering leaves over, whichever of the two names matches.
+        ("w-2@a w-0@a=1", ["w-0@a", "w-1@a", "w-2@a"], "OK - 3 of 3 workers online on 1 server", []),
+    ],
+)
+def test_patterns(expected: str, nodes: list[str], headline: str, findings: list[str]) -> None:
+    outcome = check(*expected.split(), text=online(*nodes))
+    assert (outcome.headline, outcome.findings) == (f"CELERY WORKERS {headline}", findings)
+
+
+def test_many_patterns_are_told_apart() -> None:
+    nodes = [f"{name}-{i}@s{j}" for name in ("a", "ab", "b") for i in range(3) for j in range(3)]
+    assert check("a-*@s?=9", "ab-*=9", "*=9", text=online(*nodes)).code == OK
+
+
+def test_ignored_workers_are_never_unexpected_but_count_as_online() -> None:
+    outcome = check("w@a", "--ignore", "beat@*", "--ignore", "x-?@a", text=online("w@a", "beat@b", "x-1@a", "x-10@a"))
+    assert outcome == Outcome(
+        """\
+CELERY WORKERS WARNING - 1 worker unexpected: x-10@a | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;1 \
+missing_servers=0;;;0 online=4;;;0 unexpected=1;0;;0 unexpected_servers=0;;;0
+Worker x-10@a was unexpectedly present
+""",
+        WARNING,
+    )
+
+
+def test_ignore_takes_nothing_from_what_is_expected() -> None:
+    assert check("w-2@a", "--ignore", "*", text=online("w-1@a")).headline == (
+        "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-0@a or w-2@a"
+    )
+
+
+def test_an_ignored_name_settles_which_of_two_is_unexpected() -> None:
+    assert check("w-2@a", "--ignore", "w-0@a", text=online("w-0@a", "w-1@a", "w-2@a")).code == OK
+
+
+@pytest.mark.parametrize(
+    ("first", "nodes", "finding"),
+    [
+        ("0", ["w-1@a"], ["Worker w-0@a was missing"]),
+        ("1", ["w-1@a"], ["Worker w-2@a was missing"]),
+        ("1", ["w-0@a", "w-1@a"], ["Worker w-2@a was missing", "Worker w-0@a was unexpectedly present"]),
+        ("auto", ["w-1@a"], ["Worker w-0@a or w-2@a was missing"]),
+    ],
+)
+def test_first_index(first: str, nodes: list[str], finding: list[str]) -> None:
+    assert check("w-2@a", "--first-index", first, text=online(*nodes)).findings == finding
+
+
+def test_findings_of_every_kind_in_their_order() -> None:
+    text = (
+        "celery@c: OK\nw-2@a: ERROR\nw-10@a: ERROR\nx-1@a: OK\nx-1@a: OK\n"
+        "y-1@b: OK\ny-2@b: OK\nz@c: OK\n\n7 nodes online.\n"
+    )
+    assert check("w-1..10@a", "v@a", "celery@c", "u-3@d", "y*@b=1", text=text) == Outcome(
+        """\
+CELERY WORKERS CRITICAL - 12 of 16 workers missing, 2 malfunctioning, 1 duplicate, 3 unexpected | duplicate=1;0;;0 \
+malfunctioning=2;;0;0 missing=12;;0;0;16 missing_servers=1;;;0 online=7;;;0 unexpected=3;0;;0 unexpected_servers=0;;;0
+Server d was missing, accounts for 3 missing workers
+Worker v@a was missing
+Worker w-1@a was missing
+Worker w-3@a was missing
+Worker w-4@a was missing
+Worker w-5@a was missing
+Worker w-6@a was missing
+Worker w-7@a was missing
+Worker w-8@a was missing
+Worker w-9@a was missing
+Worker w-2@a was malfunctioning, it answered ERROR
+Worker w-10@a was malfunctioning, it answered ERROR
+Worker x-1@a was duplicate, more than one worker answers to this name
+Worker x-1@a was unexpectedly present
+Worker z@c was unexpectedly present
+Pattern y*@b matched 2 workers instead of 1, accounts for 1 unexpected worker
+""",
+        CRITICAL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "headline", "code"),
+    [
+        ("", "CRITICAL - 2 of 10 workers missing", CRITICAL),
+        ("-c 1", "CRITICAL - 2 of 10 workers missing", CRITICAL),
+        ("-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
+        ("-w 1 -c 2", "WARNING - 2 of 10 workers missing", WARNING),
+        ("-w 1", "WARNING - 2 of 10 workers missing", WARNING),
+        ("-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
+        ("-c 19.9%", "CRITICAL - 2 of 10 workers missing", CRITICAL),
+        ("-c @10:20%", "CRITICAL - 2 of 10 workers missing", CRITICAL),
+        ("-c @20.1:30%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
+        ("-c 3:", "CRITICAL - 2 of 10 workers missing", CRITICAL),
+        ("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
+        ("--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
+        # The worst first, and a metric that alerts though it counts nothing.
+        ("-w 1 --unexpected-critical 5:", "CRITICAL - 0 workers unexpected, 2 of 10 missing", CRITICAL),
+        ("-c ~: --missing-servers-critical 0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
+        ("-c ~: --missing-servers-warning 1:", "WARNING - 0 servers missing, 2 of 10 workers missing", WARNING),
+    ],
+)
+def test_thresholds_of_missing_workers(options: str, headline: str, code: int) -> None:
+    text = online(*(f"w-{i}@a" for i in range(1, 6)), "w-1@b", "w-2@b", "w-3@b")
+    outcome = check("w-1..5@a", "w-1..5@b", *options.split(), text=text)
+    assert (outcome.headline, outcome.code) == (f"CELERY WORKERS {headline}", code)
+
+
+@pytest.mark.parametrize(
+    ("options", "headline", "code"),
+    [
+        ("--unexpected-warning ~:", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK),
+        ("--unexpected-critical 2", "CRITICAL - 3 workers unexpected", CRITICAL),
+        ("--unexpected-warning 3", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK),
+        ("--unexpected-servers-critical 0", "CRITICAL - 2 servers unexpected, 3 workers unexpected", CRITICAL),
+    ],
+)
+def test_thresholds_of_unexpected_workers(options: str, headline: str, code: int) -> None:
+    outcome = check("w@a", *options.split(), text=online("w@a", "v@b", "w@b", "w@c"))
+    assert (outcome.headline, outcome.code) == (f"CELERY WORKERS {headline}", code)
+
+
+@pytest.mark.parametrize(
+    ("options", "headline", "code"),
+    [
+        ("", "CRITICAL - 1 worker malfunctioning, 1 duplicate", CRITICAL),
+        ("--malfunctioning-warning 0", "WARNING - 1 worker malfunctioning, 1 duplicate", WARNING),
+        ("--malfunctioning-critical 1", "WARNING - 1 worker duplicate, 1 malfunctioning", WARNING),
+        (
+            "--malfunctioning-critical ~: --duplicate-critical 0",
+            "CRITICAL - 1 worker duplicate, 1 malfunctioning",
+            CRITICAL,
+        ),
+        (
+            "--malfunctioning-warning ~: --duplicate-warning ~:",
+            "OK - 2 of 2 workers online on 1 server, 1 malfunctioning, 1 duplicate",
+            OK,
+        ),
+    ],
+)
+def test_thresholds_of_malfunctioning_and_duplicate(options: str, headline: str, code: int) -> None:
+    outcome = check("v@a", "w@a", *options.split(), text="v@a: ERROR\nw@a: OK\nw@a: OK\n")
+    assert (outcome.headline, outcome.code) == (f"CELERY WORKERS {headline}", code)
+
+
+def test_thresholds_stand_in_perfdata_as_absolute_numbers() -> None:
+    options = "-w 10% -c @1:33.3% --unexpected-warning 1: --unexpected-critical ~:5 --malfunctioning-critical 0.5"
+    assert check("w-10@a", *options.split(), text=online("w-1@a")).perfdata == {
+        "duplicate": "0;0;;0",
+        "malfunctioning": "0;;0.5;0",
+        "missing": "9;1;@0.1:3.33;0;10",
+        "missing_servers": "0;;;0",
+        "online": "1;;;0",
+        "unexpected": "0;1:;~:5;0",
+        "unexpected_servers": "0;;;0",
+    }
+
+
+def test_nobody_answering_is_missing_all() -> None:
+    text = "Error: No nodes replied within time constraint.\n"
+    assert check("w-2@a", "v@a", text=text).output.startswith(
+        "CELERY WORKERS CRITICAL - 3 of 3 workers missing: server a |"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \r\n\x1b[0m\n", "\ufeff"])
+def test_an_empty_text_is_missing_all_and_says_what_to_do(text: str) -> None:
+    assert check("w-2@a", text=text) == Outcome(
+        """\
+CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a | duplicate=0;0;;0 \
+malfunctioning=0;;0;0 missing=2;;0;0;2 missing_servers=1;;;0 online=0;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+An empty text: with 2>&1 before the pipe a dead fleet can be told from a failed status command
+Server a was missing, accounts for 2 missing workers
+""",
+        CRITICAL,
+    )
+
+
+def test_a_text_that_is_not_whole_is_unknown() -> None:
+    assert check("w@a", text="w@a: OK\n\n3 nodes online.\n") == Outcome(
+        "CELERY WORKERS UNKNOWN - the status text is not whole: it names 1 of the 3 nodes that it counts\n", UNKNOWN
+    )
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    outcome = check("w-1..9999@a", text=online("w-5000@a"))
+    lines = outcome.output.splitlines()
+    assert lines[0].startswith("CELERY WORKERS CRITICAL - 9,998 of 9,999 workers missing | ")
+    assert lines[1:-1] == [f"Worker w-{i}@a was missing" for i in range(1, len(lines) - 1)]
+    assert lines[-1] == f"... and {9998 - (len(lines) - 2):,} more"
+    assert 7900 < len(outcome.output.encode()) <= 8000
+
+
+def test_an_inventory_beyond_all_bounds_costs_nothing() -> None:
+    outcome = check("w-1..999999999999999999@a", "v-999999999999999999@a", text=online("w-2@a", "v-2@a"))
+    assert outcome.headline == (
+        "CELERY WORKERS CRITICAL - 1,999,999,999,999,999,996 of 1,999,999,999,999,999,998 workers missing"
+    )
+
+
+def test_hostile_names_are_made_harmless() -> None:
+    name = "a|b\x1b[31m\u202e;$(reboot)'=\x07@\x00h\x9bm\u00e4\udcff"
+    outcome = check("w@a", "-v", text=online("w@a", name))
+    assert outcome.headline == "CELERY WORKERS WARNING - 1 worker unexpected: server ?hä?"
+    assert outcome.findings == [
+        "Server ?hä? was unexpectedly present, accounts for 1 worker",
+        "Online on ?hä?: 1 worker, a?b?;$(reboot)'=?@?hä?=1",
+        "Online on a: 1 worker, w@a",
+    ]
+
+
+def test_names_of_any_length_leave_room_for_the_rest() -> None:
+    outcome = check("w@a", text=online(f"{'x' * 10000}-1@a"))
+    assert outcome.findings[0] == "Worker w@a was missing"
+    assert outcome.findings[1].startswith(f"Worker {'x' * 197}... was unexpectedly present")
