@@ -104,12 +104,13 @@ def _output(check: nagiosplugin.Check, workers: Workers, verbose: int, raw: str)
     comparison = workers.comparison
     if comparison is None:
         return report.fit(top, [], 0, more)
+    online = workers.inquiry.answers.workers
     if workers.inquiry.empty:
         top += "\nAn empty text: with 2>&1 before the pipe a dead fleet can be told from a failed status command"
     if verbose >= 2:
-        more = [*explain(check.results), *more]
+        more = [*explain(check.results), *report.numbering(workers.inventory, online), *more]
     if verbose:
-        more = [*report.by_server(workers.inquiry.answers.workers), *more]
+        more = [*report.by_server(online), *more]
     told = (" ".join(finding) for finding in report.findings(comparison))
     return report.fit(top, told, report.count_findings(comparison), more)
 
@@ -145,7 +146,7 @@ class _Watch:
         """Take note of more text, and of the number of workers that have answered by now."""
         if self._keeps and len(self.raw) < report.MOST_BYTES:
             self.raw += text[: report.MOST_BYTES]
-        self._show(f"{answered:,} workers have answered, {self._expected:,} are expected")
+        self._show(f"{answered:,} answered, {self._expected:,} expected")
 
     def _show(self, line: str) -> None:
         if self._shows:

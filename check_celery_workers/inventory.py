@@ -57,14 +57,18 @@ class Demand:
         self.spans.insert(place, (start, stop))
         return True
 
-    def numbered(self, indexes: set[int]) -> list[tuple[int, int]]:
-        """Return the spans expected, COUNT numbered as the indexes that answered show: fewer missing is right.
+    def first(self, indexes: set[int]) -> int:
+        """Return where COUNT is numbered from, as the indexes that answered show: where it leaves fewer missing.
 
-        Where both numberings leave as many missing (see `undecided`) it is the one from 0.
+        It is 0 where both leave as many missing (see `undecided`).
         """
+        return int(self.count in indexes and 0 not in indexes)
+
+    def numbered(self, indexes: set[int]) -> list[tuple[int, int]]:
+        """Return the spans expected, those of COUNT among them."""
         if not self.count:
             return self.spans
-        first = int(self.count in indexes and 0 not in indexes)
+        first = self.first(indexes)
         return sorted([(first, first + self.count), *self.spans])
 
     def undecided(self, indexes: set[int]) -> bool:
@@ -154,7 +158,7 @@ class Inventory:
         Raises UsageError that names FILE:LINE. It never repeats the line: under sudo that would read out any file.
         """
         for place, line in enumerate(lines, start=1):
-            text = _COMMENT.sub("", line).strip()
+            text = _COMMENT.sub("", line.lstrip("\ufeff")).strip()
             if text:
                 try:
                     self._add(text)

@@ -84,7 +84,7 @@ class Workers(nagiosplugin.Resource):
         """`ignore` are patterns of workers that are never unexpected; `timed` adds the metric of how long it took."""
         self.inquiry = inquiry
         self.comparison: Comparison | None = None
-        self._inventory = inventory
+        self.inventory = inventory
         self._ignore = ignore
         self._timed = timed
 
@@ -98,7 +98,7 @@ class Workers(nagiosplugin.Resource):
             self.inquiry.ask()
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error
-        comparison = self.comparison = compare(self._inventory, self.inquiry.answers, self._ignore)
+        comparison = self.comparison = compare(self.inventory, self.inquiry.answers, self._ignore)
         metrics = [
             nagiosplugin.Metric("missing", comparison.missing.count, min=0, max=comparison.expected),
             nagiosplugin.Metric("malfunctioning", len(comparison.malfunctioning), min=0),
@@ -142,7 +142,7 @@ class Headline(nagiosplugin.Summary):
         if self._workers.inquiry.empty:
             headline += ", the status text was empty"
         if report.count_findings(comparison) == 1:
-            headline += f": {report.name(next(report.findings(comparison)))}"
+            headline += f": {report.subject(next(report.findings(comparison)))}"
         return headline
 
 

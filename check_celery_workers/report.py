@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 
 from check_celery_workers.compare import Comparison, Tally
-from check_celery_workers.inventory import Pattern, baseline
-from check_celery_workers.node import UNNUMBERED, Worker, join, natural, printable
+from check_celery_workers.inventory import Inventory, Pattern, baseline
+from check_celery_workers.node import UNNUMBERED, Worker, join, natural, number, printable
 
 # What is told of, its name, and what there is to tell: together they are the sentence.
 Finding = tuple[str, str, str]
@@ -58,10 +58,10 @@ def count_findings(comparison: Comparison) -> int:
     return tallied + len(comparison.malfunctioning) + len(comparison.duplicates)
 
 
-def name(finding: Finding) -> str:
+def subject(finding: Finding) -> str:
     """Return what the headline calls the one thing that it is about."""
-    kind, subject, _ = finding
-    return f"server {subject}" if kind == "Server" else subject
+    kind, name, _ = finding
+    return f"server {name}" if kind == "Server" else name
 
 
 def findings(comparison: Comparison) -> Iterator[Finding]:
@@ -111,6 +111,17 @@ def by_server(workers: dict[Worker, set[str]]) -> Iterator[str]:
         there = servers[server]
         nodes = printable(", ".join(baseline(there)), 1000)
         yield f"Online on {printable(server)}: {_count(sum(map(len, there.values())), 'worker')}, {nodes}"
+
+
+def numbering(inventory: Inventory, workers: dict[Worker, set[str]]) -> Iterator[str]:
+    """Yield a line for every worker of which the answers had to show where COUNT is numbered from."""
+    counted = {join(worker, UNNUMBERED): worker for worker, demand in inventory.workers.items() if demand.count}
+    for name in _first(counted):
+        demand = inventory.workers[counted[name]]
+        indexes = set(map(number, workers.get(counted[name], ())))
+        if indexes:
+            first = "0 or 1" if demand.undecided(indexes) else demand.first(indexes)
+            yield f"{printable(name)}: COUNT {demand.count:,} is numbered from {first}"
 
 
 def fit(headline: str, told: Iterable[str], count: int, more: Iterable[str]) -> str:

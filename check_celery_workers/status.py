@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 
 from check_celery_workers.node import Worker, join, printable, split_index
 
@@ -39,6 +40,10 @@ _TELLING = re.compile(r"error|exception|denied|refused|not found|no such|unable|
 
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
 _NOISE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff")
+
+# Of what is no status output so much is kept to find the reason in: more than a traceback has.
+_OTHERS_KEPT = 500
+_OTHERS_LENGTH = 1000
 
 ANSWERED_ERROR = "it answered ERROR"
 NO_QUEUE = "it consumes from no queue"
@@ -99,8 +104,7 @@ class Status:
         self._output = {} if answers.workers else answers.workers
         self._heard = False
         self._latest: tuple[Worker, str] | None = None
-        self._last_line = ""
-        self._telling_line = ""
+        self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
 
     @property
     def answers(self) -> Answers:
@@ -119,7 +123,9 @@ class Status:
     @property
     def reason(self) -> str:
         """The last telling line among those that are neither an answer nor what else a status output has, or ""."""
-        return printable(" ".join((self._telling_line or self._last_line).split()), 300)
+        lines = list(reversed(self._others))
+        telling = next(filter(_TELLING, lines), lines[0] if lines else "")
+        return printable(" ".join(telling.split()), 300)
 
     def feed(self, text: str) -> None:
         """Read on: text of whole lines."""
@@ -165,9 +171,7 @@ class Status:
         elif duplicates := _DUPLICATES(line):
             self._answers.duplicates.update(duplicates[1].split(", "))
         else:
-            self._last_line = line
-            if _TELLING(line):
-                self._telling_line = line
+            self._others.append(line[:_OTHERS_LENGTH])
 
     def _feed_json(self, line: str) -> bool:
         """Read every node's reply from a line of JSON, which is one whole output; return False where it is none."""

@@ -1,0 +1,270 @@
+"""The command line: options, streams, exit codes, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, run
+
+import check_celery_workers
+from check_celery_workers.options import parser
+
+ALL_WELL = """\
+CELERY WORKERS OK - 1 of 1 worker online on 1 server | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;1 \
+missing_servers=0;;;0 online=1;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [[PLUGIN], [sys.executable, "-m", "check_celery_workers"]], ids=["script", "module"]
+)
+def test_the_installed_plugin(command: list[str]) -> None:
+    done = subprocess.run([*command, "w@a"], input="w@a: OK\n", capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (ALL_WELL, "", OK)
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(option: str) -> None:
+    assert run(option) == Outcome(f"check_celery_workers {check_celery_workers.__version__}\n", UNKNOWN)
+
+
+@pytest.mark.parametrize("columns", ["20", "80", "300"])
+def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
+    outcome = run("--help", env={**os.environ, "COLUMNS": columns})
+    assert outcome.code == UNKNOWN
+    assert outcome.output == run("-h").output
+    assert outcome.output.startswith("usage: check_celery_workers [OPTION]... [EXPECTED]... [-- COMMAND [ARG]...]\n")
+    assert max(map(len, outcome.output.splitlines())) < 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("w@a --nonsense", "unrecognized arguments: --nonsense (see --help)"),
+        ("w@a --crit 5", "unrecognized arguments: --crit 5 (see --help)"),
+        ("w@a -w", "argument -w/--warning: expected one argument (see --help)"),
+        (
+            "w@a -c abc",
+            "argument -c/--critical: 'abc' is no range, write [@]start:end such as 2, 10: or ~: (see --help)",
+        ),
+        ("w@a -c 5:2", "argument -c/--critical: start 5 must not be greater than end 2 (see --help)"),
+        (
+            "w@a --unexpected-warning 5%",
+            "argument --unexpected-warning: '5%' is no range, write [@]start:end such as 2, 10: or ~: (see --help)",
+        ),
+        (
+            "w@a -t 0",
+            "argument -t/--timeout: a deadline of 0 seconds leaves no time to read, write 10 or 0.5 (see --help)",
+        ),
+        ("w@a -t nan", "argument -t/--timeout: 'nan' is no number of seconds, write 10 or 0.5 (see --help)"),
+        ("w@a -t inf", "argument -t/--timeout: 'inf' is no number of seconds, write 10 or 0.5 (see --help)"),
+        ("w@a --settle=-1 -- true", "argument --settle: '-1' is no number of seconds, write 10 or 0.5 (see --help)"),
+        ("w@a --attempts 0 -- true", "argument --attempts: '0' is no number of attempts, write 1 or more (see --help)"),
+        ("w@a --attempts x -- true", "argument --attempts: 'x' is no number of attempts, write 1 or more (see --help)"),
+        (
+            "w@a --settle 1 --wait -- true",
+            "argument --wait: not allowed with argument --settle (see --help)",
+        ),
+        (
+            "w@a --first-index 2",
+            "argument --first-index: invalid choice: '2' (choose from 'auto', '0', '1') (see --help)",
+        ),
+        ("w@a --settle 1", "--settle needs a COMMAND after --"),
+        ("w@a --attempts 2", "--attempts needs a COMMAND after --"),
+        ("w@a --wait", "--wait needs a COMMAND after --"),
+        ("w@a --", "there is no COMMAND after the --"),
+    ],
+)
+def test_wrong_usage(arguments: str, reason: str) -> None:
+    outcome = check(*arguments.split())
+    # Python 3.12 and later write the choices without quotes.
+    quoted = outcome.output.replace("choose from auto, 0, 1", "choose from 'auto', '0', '1'")
+    assert (quoted, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
+@pytest.mark.parametrize("range_", ["", ":", "@", "1e5", " 5", "-5", "1:2:3", "5%%", "%", "\u0663", "5\n", "9" * 16])
+def test_what_is_no_range(range_: str) -> None:
+    outcome = check("w@a", f"--critical={range_}", text="w@a: OK\n")
+    assert outcome.output.startswith("CELERY WORKERS UNKNOWN - argument -c/--critical: ")
+    assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
+
+
+def test_options_and_expected_in_any_order() -> None:
+    arguments = ["v@a", "-w", "1", "w@a", "-q", "-e", "x@a", "y@a", "--critical", "2"]
+    assert check(*arguments, text="v@a: OK\nw@a: OK\n").headline == "CELERY WORKERS WARNING - 2 of 4 workers missing"
+
+
+def test_quiet_prints_nothing_but_what_is_wrong() -> None:
+    assert check("-q", "w@a", text="w@a: OK\n") == Outcome("", OK)
+    assert check("--quiet", "w@a", text="w@a: OK\nv@a: OK\n").code == WARNING
+    assert check("-q", "w@a", text="v@a: OK\n").findings[0] == "Worker w@a was missing"
+    assert check("-q", "w@a", text="?\n").code == UNKNOWN
+
+
+VERBOSE = [
+    "Online on a: 3 workers, v-1..3@a",
+    "Online on b: 1 worker, w@b",
+    "CRITICAL: missing is 1 (warning ~:, critical 0)",
+    "WARNING: unexpected is 1 (warning 0, critical ~:)",
+    "OK: malfunctioning is 0 (warning ~:, critical 0)",
+    "OK: duplicate is 0 (warning 0, critical ~:)",
+    "OK: missing_servers is 0 (warning ~:, critical ~:)",
+    "OK: unexpected_servers is 1 (warning ~:, critical ~:)",
+    "v@a: COUNT 3 is numbered from 1",
+    "The status text:",
+    "v-1@a: OK",
+    "v-2@a: OK",
+    "v-3@a: OK",
+    "?[1mw@b: OK",
+]
+
+
+@pytest.mark.parametrize(("option", "lines"), [("-v", 2), ("-vv", 9), ("-vvv", 14), ("-vvvv", 14)])
+def test_verbose_adds_lines_below(option: str, lines: int) -> None:
+    text = "v-1@a: OK\nv-2@a: OK\nv-3@a: OK\n\x1b[1mw@b: OK\n"
+    plain = check("v-3@a", "x@a", text=text)
+    assert check("v-3@a", "x@a", option, text=text).output == plain.output + "".join(
+        f"{line}\n" for line in VERBOSE[:lines]
+    )
+
+
+def test_the_raw_text_of_what_cannot_be_judged() -> None:
+    assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
+        "CELERY WORKERS UNKNOWN - no worker's answer in the status text: such ? thing\n"
+        "The status text:\nno\nsuch ? thing\n"
+    )
+
+
+def test_verbose_stays_within_the_bounds_too() -> None:
+    text = "".join(f"w@server{i}: OK\n" for i in range(1000))
+    outcome = check("w@server*=1000", "-vvv", text=text)
+    assert outcome.code == OK
+    assert 7900 < len(outcome.output.encode()) <= 8000
+
+
+def test_a_terminal_on_standard_input_is_told_at_once() -> None:
+    own, terminal = pty.openpty()
+    try:
+        done = subprocess.run([PLUGIN, "w@a"], stdin=terminal, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        os.close(own)
+        os.close(terminal)
+    assert (done.stdout, done.stderr, done.returncode) == (
+        "CELERY WORKERS UNKNOWN - standard input is a terminal, pipe the text of `celery status` into it (see --help)\n",
+        "",
+        UNKNOWN,
+    )
+
+
+def test_an_end_of_input_that_never_comes() -> None:
+    with subprocess.Popen([PLUGIN, "-t", "0.5", "w-2@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
+        assert plugin.stdin
+        assert plugin.stdout
+        plugin.stdin.write(b"w-1@a: OK\n")
+        plugin.stdin.flush()
+        assert plugin.stdout.read().decode() == (
+            "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered\n"
+        )
+        assert plugin.wait() == UNKNOWN
+
+
+def test_an_end_of_input_that_never_comes_does_not_matter_when_all_have_answered() -> None:
+    with subprocess.Popen([PLUGIN, "-t", "0.5", "w@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
+        assert plugin.stdin
+        assert plugin.stdout
+        plugin.stdin.write(b"w@a: OK\n")
+        plugin.stdin.flush()
+        assert plugin.stdout.read().decode() == ALL_WELL
+        assert plugin.wait() == OK
+
+
+def test_an_input_that_floods_ends_at_the_timeout() -> None:
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as flood:
+        done = subprocess.run(
+            [PLUGIN, "-t", "0.5", "w@a"], stdin=flood.stdout, capture_output=True, text=True, check=False
+        )
+        flood.kill()
+    assert (done.stdout, done.stderr, done.returncode) == (
+        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 0 of 1 workers had answered: y\n",
+        "",
+        UNKNOWN,
+    )
+
+
+def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
+    with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as zeros:
+        done = subprocess.run([PLUGIN, "w@a"], stdin=zeros.stdout, capture_output=True, text=True, check=False)
+        zeros.kill()
+    assert (done.stdout, done.stderr, done.returncode) == (
+        "CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB\n",
+        "",
+        UNKNOWN,
+    )
+
+
+def shell(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in which $PLUGIN is the plugin."""
+    env = {**os.environ, "PLUGIN": PLUGIN}
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=env, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("script", "output"),
+    [
+        ('echo "w@a: OK" | "$PLUGIN" w@a >&-', ""),
+        ('echo "w@a: OK" | "$PLUGIN" w@a >/dev/full', ""),
+        ('"$PLUGIN" w@a <&-', "standard input is closed, pipe the text of `celery status` into it"),
+        ('"$PLUGIN" w@a <&- 2>&-', "standard input is closed, pipe the text of `celery status` into it"),
+    ],
+)
+def test_streams_that_are_closed_or_broken(script: str, output: str) -> None:
+    done = shell(script)
+    assert (done.stdout, done.stderr, done.returncode) == (
+        output and f"CELERY WORKERS UNKNOWN - {output}\n",
+        "",
+        UNKNOWN,
+    )
+
+
+def test_a_closed_standard_error_does_no_harm() -> None:
+    done = shell('echo "w@a: OK" | "$PLUGIN" w@a 2>&-')
+    assert (done.stdout, done.returncode) == (ALL_WELL, OK)
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", "no_such.locale"])
+def test_names_beyond_ascii_in_any_locale(locale: str) -> None:
+    outcome = run("w-2@s\u00fcd", text="w-1@s\u00fcd: OK\n", env={**os.environ, "LC_ALL": locale, "LANG": locale})
+    assert outcome.findings == ["Worker w-0@s\u00fcd or w-2@s\u00fcd was missing"]
+
+
+def test_interrupted() -> None:
+    with subprocess.Popen([PLUGIN, "w@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
+        waited = Path(f"/proc/{plugin.pid}/wchan")
+        deadline = time.monotonic() + 30
+        while "poll" not in waited.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        plugin.send_signal(2)
+        assert plugin.stdout
+        assert plugin.stdout.read().decode() == "CELERY WORKERS UNKNOWN - interrupted\n"
+        assert plugin.wait() == UNKNOWN
+
+
+def test_a_bug_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("not\nnow")
+
+    monkeypatch.setattr("check_celery_workers.plugin.compare", broken)
+    assert check("w@a", text="w@a: OK\n") == Outcome(
+        "CELERY WORKERS UNKNOWN - a bug, please report it: ZeroDivisionError: not now\n", UNKNOWN
+    )
+    assert "Traceback (most recent call last)" in check("w@a", "-vvv", text="w@a: OK\n").output
+
+
+def test_every_option_is_described() -> None:
+    assert all(action.help for action in parser()._actions)  # noqa: SLF001 -- argparse has no other way

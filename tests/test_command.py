@@ -1,0 +1,284 @@
+"""The status command: judged while it runs, and stopped. Its part is played by shell scripts here."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, run
+
+# A script's own processes carry this in their environment, by which they are found.
+MARK = "CHECK_CELERY_WORKERS_TEST"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    mark = f"{os.getpid()}-{time.monotonic_ns()}"
+    monkeypatch.setenv(MARK, mark)
+    yield
+    assert marked(mark) == []
+
+
+def marked(mark: str) -> list[str]:
+    """Return the command lines of the living processes that were started under the mark."""
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdecimal() and int(directory.name) != os.getpid():
+            try:
+                environment = (directory / "environ").read_bytes()
+                if f"{MARK}={mark}".encode() in environment.split(b"\0"):
+                    found.append((directory / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+    return found
+
+
+def command(script: str, *arguments: str) -> Outcome:
+    """Run the plugin with a shell script as its COMMAND; the time in the perfdata is written as 0.5s."""
+    outcome = run(*arguments, "--", "sh", "-c", script)
+    return outcome._replace(output=re.sub(r"time=[0-9.]+s;;;0", "time=0.5s;;;0", outcome.output))
+
+
+WELL = """\
+CELERY WORKERS OK - 2 of 2 workers online on 1 server | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;2 \
+missing_servers=0;;;0 online=2;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+"""
+ONE_MISSING = """\
+CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;2 \
+missing_servers=0;;;0 online=1;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+Worker w-2@a was missing
+"""
+BOTH = "echo 'w-1@a: OK'; echo 'w-2@a: OK'"
+
+
+@pytest.mark.parametrize(
+    ("script", "output", "code"),
+    [
+        (f"{BOTH}; echo; echo 2 nodes online.", WELL, OK),
+        (f"{BOTH}; sleep 100", WELL, OK),
+        ("echo 'w-1@a: OK'; echo; echo 1 node online.", ONE_MISSING, CRITICAL),
+        # What answered before it failed stands.
+        (f"{BOTH}; echo oops >&2; exit 1", WELL, OK),
+        (f"{BOTH}; kill -9 $$", WELL, OK),
+        ("printf 'w-1@a: OK\\nw-2@a: OK'", WELL, OK),
+        # Left over children that hold the pipes.
+        (f"sleep 100 & {BOTH}", WELL, OK),
+        (f"(trap '' INT TERM HUP; sleep 100) & {BOTH}", WELL, OK),
+        (f"trap '' INT TERM HUP; {BOTH}; while :; do sleep 1; done", WELL, OK),
+        # Standard input is closed, SIGINT at its default, and output not buffered.
+        (f"cat; {BOTH}", WELL, OK),
+        ('test "$PYTHONUNBUFFERED" = 1 && ' + BOTH, WELL, OK),
+    ],
+)
+def test_a_verdict(script: str, output: str, code: int) -> None:
+    assert command(script, "w-1..2@a", "--settle", "0.2") == Outcome(output, code)
+
+
+def test_nobody_answering_is_no_failure_but_an_answer() -> None:
+    outcome = command("echo 'Error: No nodes replied within time constraint' >&2; exit 69", "w-1..2@a")
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a"
+
+
+def test_an_empty_output() -> None:
+    assert command("true", "w-1..2@a").headline == (
+        "CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo 'w-1@a: OK'; exit 3", "sh ended with exit status 3, 1 of 2 workers had answered"),
+        (
+            "echo 'Error: Could not connect to the message broker.' >&2; exit 69",
+            "sh ended with exit status 69, 0 of 2 workers had answered: Error: Could not connect to the message broker.",
+        ),
+        ("echo 'w-1@a: OK'; kill -9 $$", "sh was ended by signal 9, Killed, 1 of 2 workers had answered"),
+        (
+            "printf 'w-1@a: OK\nw-2@a: O'; kill $$",
+            "sh was ended by signal 15, Terminated, 1 of 2 workers had answered: w-2@a: O",
+        ),
+        ("echo 'w-1@a: OK'; sleep 100", "sh did not end before the timeout, 1 of 2 workers had answered"),
+        ("trap '' INT TERM; sleep 100 & sleep 100", "sh did not end before the timeout, 0 of 2 workers had answered"),
+        ("exec >&- 2>&-; sleep 100", "sh did not end before the timeout, 0 of 2 workers had answered"),
+        ("yes no such thing", "sh did not end before the timeout, 0 of 2 workers had answered: no such thing"),
+        ("echo hello", "no worker's answer in the status text: hello"),
+        (
+            "echo 'w-1@a: OK'; echo 2 nodes online.",
+            "the status text is not whole: it names 1 of the 2 nodes that it counts",
+        ),
+        ("head -c 70000000 /dev/zero", "no status text: a line of more than 64 MiB"),
+        (
+            "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1",
+            f"sh ended with exit status 1, 0 of 2 workers had answered: {'x' * 297}...",
+        ),
+    ],
+)
+def test_what_cannot_be_judged(script: str, reason: str) -> None:
+    assert command(script, "w-1..2@a", "-t", "1.5") == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
+def test_a_flood_of_100_mb_is_read_and_does_not_hide_the_answers() -> None:
+    noise = f"yes '{'of no interest ' * 50}' | head -c 100000000; echo"
+    script = f"{{ {noise}; }} & {{ {noise}; }} >&2 & wait; {BOTH}"
+    assert command(script, "w-1..2@a", "--wait") == Outcome(WELL, OK)
+
+
+def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:
+    script = tmp_path / "status"
+    script.write_text("#!/no/such/interpreter\n")
+    for path, reason in (
+        (tmp_path / "missing", "No such file or directory"),
+        (script, "Permission denied"),
+        (tmp_path, "Permission denied"),
+    ):
+        assert run("w@a", "--", str(path)) == Outcome(
+            f"CELERY WORKERS UNKNOWN - {path} cannot be started: {reason}\n", UNKNOWN
+        )
+    script.chmod(0o755)
+    assert run("w@a", "--", str(script)).output == (
+        f"CELERY WORKERS UNKNOWN - {script} cannot be started: No such file or directory\n"
+    )
+    script.write_bytes(b"\x7fELF no")
+    assert (
+        run("w@a", "--", str(script)).output
+        == f"CELERY WORKERS UNKNOWN - {script} cannot be started: Exec format error\n"
+    )
+
+
+def test_settling_waits_for_strangers() -> None:
+    script = f"{BOTH}; sleep 0.3; echo 'x@a: OK'; sleep 0.3; echo 'y@a: OK'; sleep 100; echo 'z@a: OK'"
+    assert command(script, "w-1..2@a", "--settle", "2").headline == "CELERY WORKERS WARNING - 2 workers unexpected"
+    assert command(script, "w-1..2@a", "--settle", "0").code == OK
+
+
+def test_waiting_lets_it_finish() -> None:
+    script = f"{BOTH}; sleep 1.5; echo 'x@a: OK'"
+    assert command(script, "w-1..2@a", "--wait").headline == "CELERY WORKERS WARNING - 1 worker unexpected: x@a"
+
+
+def test_attempts_add_up(tmp_path: Path) -> None:
+    script = f"""
+        echo >> {shlex.quote(str(tmp_path / "attempts"))}
+        case $(wc -l < {shlex.quote(str(tmp_path / "attempts"))}) in
+        1) echo 'w-1@a: OK';;
+        2) echo 'Error: broken' >&2; exit 1;;
+        3) echo 'w-2@a: OK';;
+        *) echo 'too many'
+        esac"""
+    assert command(script, "w-1..2@a", "--attempts", "9") == Outcome(WELL, OK)
+    assert (tmp_path / "attempts").read_text() == "\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("attempts", "script", "output"),
+    [
+        # One attempt that came to its end shows who is missing.
+        ("2", "[ $n = 1 ] && echo 'w-1@a: OK' || exit 1", ONE_MISSING),
+        ("2", "[ $n = 1 ] && exit 1 || echo 'w-1@a: OK'", ONE_MISSING),
+        (
+            "2",
+            "echo 'w-1@a: OK'; exit $n",
+            "CELERY WORKERS UNKNOWN - sh ended with exit status 2, 1 of 2 workers had answered\n",
+        ),
+    ],
+)
+def test_attempts_of_which_some_fail(tmp_path: Path, attempts: str, script: str, output: str) -> None:
+    count = shlex.quote(str(tmp_path / "attempts"))
+    script = f"echo >> {count}; n=$(wc -l < {count}); {script}"
+    assert command(script, "w-1..2@a", "--attempts", attempts).output == output
+
+
+def test_no_attempt_begins_after_the_deadline(tmp_path: Path) -> None:
+    count = tmp_path / "attempts"
+    outcome = command(
+        f"echo >> {shlex.quote(str(count))}; echo 'w-1@a: OK'; sleep 0.6", "w-1..2@a", "--attempts", "99", "-t", "1"
+    )
+    assert outcome == Outcome(ONE_MISSING, CRITICAL)
+    assert count.read_text() == "\n" * 2
+
+
+def test_a_baseline_waits_for_the_end_of_the_command() -> None:
+    assert command(f"{BOTH}; sleep 1.2; echo 'x@b: OK'", "--baseline") == Outcome("w-1..2@a\nx@b\n", OK)
+    assert command(f"{BOTH}; exit 1", "--baseline") == Outcome(
+        "CELERY WORKERS UNKNOWN - sh ended with exit status 1, 2 workers had answered\n", UNKNOWN
+    )
+
+
+def test_sigint_comes_first_and_reaches_the_command_even_where_the_plugin_ignores_it(tmp_path: Path) -> None:
+    log = tmp_path / "signals"
+    script = f"""
+        trap 'echo INT >> {log}' INT; trap 'echo TERM >> {log}' TERM
+        {BOTH}; while :; do sleep 0.1; done"""
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", PLUGIN, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == OK
+    assert log.read_text().split() == ["INT", "TERM"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: signal.Signals) -> None:
+    started = tmp_path / "started"
+    script = f"trap '' INT TERM HUP; sleep 100 & touch {shlex.quote(str(started))}; while :; do sleep 1; done"
+    with subprocess.Popen([PLUGIN, "w@a", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as plugin:
+        deadline = time.monotonic() + 30
+        while not started.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        plugin.send_signal(number)
+        assert plugin.stdout
+        assert plugin.stdout.read() == f"CELERY WORKERS UNKNOWN - ended by {number.name} before sh came to its end\n"
+        assert plugin.wait() == UNKNOWN
+
+
+def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
+    """As sudo: here root without the right to signal the processes of others runs the plugin."""
+    unprivileged = ["setpriv", "--bounding-set", "-kill", PLUGIN]
+    as_other = ["setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", f"{BOTH}; sleep 5"]
+    if subprocess.run([*unprivileged, "-V"], capture_output=True, check=False).returncode != UNKNOWN:
+        pytest.skip("needs root, and setpriv from Debian's util-linux")
+    done = subprocess.run(
+        [*unprivileged, "w-1..2@a", "--settle", "0.1", "--", *as_other],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    left = marked(os.environ[MARK])
+    assert (done.stderr, done.returncode) == ("", OK)
+    assert left
+    deadline = time.monotonic() + 60
+    while marked(os.environ[MARK]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def test_progress_on_a_terminal_is_gone_when_the_verdict_comes() -> None:
+    own, terminal = pty.openpty()
+    try:
+        done = subprocess.run(
+            [PLUGIN, "w-1..2@a", "--", "sh", "-c", "echo 'w-1@a: OK'; sleep 0.3; echo 'w-2@a: OK'"],
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            check=False,
+            timeout=60,
+        )
+        shown = os.read(own, 65536).decode()
+    finally:
+        os.close(own)
+        os.close(terminal)
+    assert done.returncode == OK
+    assert "\r\x1b[K1 answered, 2 expected\r\x1b[K2 answered, 2 expected" in shown
+    assert shown.endswith("\r\x1b[K")
