@@ -21,9 +21,9 @@ METRICS = {
     "missing": ("missing workers", None, "0"),
     "unexpected": ("unexpected workers", "0", None),
     "malfunctioning": ("malfunctioning workers", None, "0"),
-    "duplicate": ("names of more than one worker", "0", None),
-    "missing_servers": ("servers of which nothing answers", None, None),
-    "unexpected_servers": ("servers of which nothing is expected", None, None),
+    "duplicate": ("duplicate node names", "0", None),
+    "missing_servers": ("missing servers", None, None),
+    "unexpected_servers": ("unexpected servers", None, None),
 }
 
 _EPILOG = """\
@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
                 dest=f"{label}_{severity}",
                 type=_checked(partial(Threshold, percent=percent)),
                 metavar="RANGE",
-                help=f"{severity.upper()} range of {what}" + (", or of their percentage: 10%%" if percent else ""),
+                help=f"{severity.upper()} if {what} are outside RANGE" + (", RANGE%%: in percent" if percent else ""),
             )
 
     group = options.add_argument_group("asking")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, run
+from running import OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, run
 
 import check_celery_workers
 from check_celery_workers.options import parser
@@ -156,7 +156,8 @@ def test_a_terminal_on_standard_input_is_told_at_once() -> None:
         os.close(own)
         os.close(terminal)
     assert (done.stdout, done.stderr, done.returncode) == (
-        "CELERY WORKERS UNKNOWN - standard input is a terminal, pipe the text of `celery status` into it (see --help)\n",
+        "CELERY WORKERS UNKNOWN - "
+        "standard input is a terminal, pipe the text of `celery status` into it (see --help)\n",
         "",
         UNKNOWN,
     )

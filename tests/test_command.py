@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,8 +98,8 @@ def test_an_empty_output() -> None:
     [
         ("echo 'w-1@a: OK'; exit 3", "sh ended with exit status 3, 1 of 2 workers had answered"),
         (
-            "echo 'Error: Could not connect to the message broker.' >&2; exit 69",
-            "sh ended with exit status 69, 0 of 2 workers had answered: Error: Could not connect to the message broker.",
+            "echo 'Error: Could not connect to the broker.' >&2; exit 69",
+            "sh ended with exit status 69, 0 of 2 workers had answered: Error: Could not connect to the broker.",
         ),
         ("echo 'w-1@a: OK'; kill -9 $$", "sh was ended by signal 9, Killed, 1 of 2 workers had answered"),
         (

@@ -61,7 +61,7 @@ def test_a_wrong_line_of_a_file_is_named_and_never_repeated(tmp_path: Path, text
     ],
 )
 def test_the_same_worker_expected_twice(twice: str) -> None:
-    last = twice.split()[-1]
+    last = twice.rsplit(maxsplit=1)[-1]
     assert check(*twice.split()) == Outcome(
         f"CELERY WORKERS UNKNOWN - EXPECTED {last}: the same worker is expected twice, write it once\n", UNKNOWN
     )

@@ -12,21 +12,21 @@ def online(*nodes: str) -> str:
     return f"{answers}\n{len(set(nodes))} nodes online.\n"
 
 
-def test_the_example_of_readme() -> None:
-    text = online(
-        *(f"newspecialworker-{i}@serverA" for i in range(1, 5)), *(f"otherworker-{i}@serverB" for i in range(4))
-    )
-    assert check("specialworker-4@serverA", "otherworker-5@serverB", "workername-2@serverC", text=text) == Outcome(
-        """\
+EXAMPLE_OUTPUT = """\
 CELERY WORKERS CRITICAL - 7 of 11 workers missing, 4 unexpected | duplicate=0;0;;0 malfunctioning=0;;0;0 \
 missing=7;;0;0;11 missing_servers=1;;;0 online=8;;;0 unexpected=4;0;;0 unexpected_servers=0;;;0
 Server serverC was missing, accounts for 2 missing workers
 Worker specialworker@serverA was missing, accounts for 4 missing workers
 Worker otherworker-4@serverB was missing
 Worker newspecialworker@serverA was unexpectedly present, accounts for 4 workers
-""",
-        CRITICAL,
-    )
+"""
+
+
+def test_the_example_of_readme() -> None:
+    strangers = [f"newspecialworker-{i}@serverA" for i in range(1, 5)]
+    text = online(*strangers, *(f"otherworker-{i}@serverB" for i in range(4)))
+    expected = ["specialworker-4@serverA", "otherworker-5@serverB", "workername-2@serverC"]
+    assert check(*expected, text=text) == Outcome(EXAMPLE_OUTPUT, CRITICAL)
 
 
 @pytest.mark.parametrize(
