@@ -108,11 +108,16 @@ def _output(check: nagiosplugin.Check, workers: Workers, verbose: int, raw: str)
     if workers.inquiry.empty:
         top += "\nAn empty text: with 2>&1 before the pipe a dead fleet can be told from a failed status command"
     if verbose >= 2:
-        more = [*explain(check.results), *report.numbering(workers.inventory, online), *more]
+        more = [*explain(check.results), *report.numbering(workers.inventory, online), *_passed_over(workers), *more]
     if verbose:
         more = [*report.by_server(online), *more]
     told = (" ".join(finding) for finding in report.findings(comparison))
     return report.fit(top, told, report.count_findings(comparison), more)
+
+
+def _passed_over(workers: Workers) -> list[str]:
+    line = workers.inquiry.passed_over
+    return [f"Passed over in the status text: {line}"] if line else []
 
 
 def _shown(raw: str) -> list[str]:

@@ -16,7 +16,8 @@ class Inquiry:
     """Reads the status text, several times over if need be, until every expected worker has answered.
 
     answers: who answered, all times together
-    empty: whether there was any text at all
+    empty: there was no text at all
+    passed_over: the most telling line of the text that was no part of a status output, "" for none
     """
 
     def __init__(  # noqa: PLR0913 -- the whole question in one place
@@ -38,6 +39,7 @@ class Inquiry:
         """
         self.answers = Answers()
         self.empty = True
+        self.passed_over = ""
         self._open_source = open_source
         self._inventory = inventory
         self._deadline = deadline
@@ -55,6 +57,7 @@ class Inquiry:
             status = Status(self.answers)
             problem = self._read(status)
             self.empty = self.empty and status.empty
+            self.passed_over = status.reason or self.passed_over
             if self._enough() and not status.truncated:
                 return
             problems.append(problem)

@@ -117,17 +117,20 @@ VERBOSE = [
     "OK: missing_servers is 0 (warning ~:, critical ~:)",
     "OK: unexpected_servers is 1 (warning ~:, critical ~:)",
     "v@a: COUNT 3 is numbered from 1",
+    "Passed over in the status text: ConnectionError: no route to the other broker",
     "The status text:",
     "v-1@a: OK",
     "v-2@a: OK",
     "v-3@a: OK",
     "?[1mw@b: OK",
+    "ConnectionError: no route to the other broker",
+    "bye",
 ]
 
 
-@pytest.mark.parametrize(("option", "lines"), [("-v", 2), ("-vv", 9), ("-vvv", 14), ("-vvvv", 14)])
+@pytest.mark.parametrize(("option", "lines"), [("-v", 2), ("-vv", 10), ("-vvv", 17), ("-vvvv", 17)])
 def test_verbose_adds_lines_below(option: str, lines: int) -> None:
-    text = "v-1@a: OK\nv-2@a: OK\nv-3@a: OK\n\x1b[1mw@b: OK\n"
+    text = "v-1@a: OK\nv-2@a: OK\nv-3@a: OK\n\x1b[1mw@b: OK\nConnectionError: no route to the other broker\nbye\n"
     plain = check("v-3@a", "x@a", text=text)
     assert check("v-3@a", "x@a", option, text=text).output == plain.output + "".join(
         f"{line}\n" for line in VERBOSE[:lines]
@@ -155,12 +158,8 @@ def test_a_terminal_on_standard_input_is_told_at_once() -> None:
     finally:
         os.close(own)
         os.close(terminal)
-    assert (done.stdout, done.stderr, done.returncode) == (
-        "CELERY WORKERS UNKNOWN - "
-        "standard input is a terminal, pipe the text of `celery status` into it (see --help)\n",
-        "",
-        UNKNOWN,
-    )
+    reason = "standard input is a terminal, pipe the text of `celery status` into it (see --help)"
+    assert (done.stdout, done.stderr, done.returncode) == (f"CELERY WORKERS UNKNOWN - {reason}\n", "", UNKNOWN)
 
 
 def test_an_end_of_input_that_never_comes() -> None:
