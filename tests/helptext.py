@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from running import run
 
-_ENTRY = re.compile(r"  (?:-\w, )?(?P<name>--[\w-]+)(?: (?P<value>\S+))?(?:  +(?P<text>\S.*))?$")
+_ENTRY = re.compile(r"  (?:-\w(?: \S+)?, )?(?P<name>--[\w-]+)(?: (?P<value>\S+))?(?:  +(?P<text>\S.*))?$")
 _MORE = re.compile(r"   +(?P<text>\S.*)$")
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from daemons import CONTRIB, Sshd, executable, free_port, sshd
 from fleet import Fleet
 from helptext import options
-from icinga2 import CONTRIB, Icinga2, Result, needs_icinga2
+from icinga2 import Icinga2, Result
 from running import CRITICAL, OK, PLUGIN
 
-pytestmark = [pytest.mark.daemon, needs_icinga2]
+pytestmark = pytest.mark.daemon
 
-CHECK_COMMAND = (CONTRIB / "check_celery_workers.conf").read_text(encoding="utf-8")
-SERVICES = (CONTRIB / "services.conf").read_text(encoding="utf-8")
+CHECK_COMMAND = (CONTRIB / "icinga2" / "check_celery_workers.conf").read_text(encoding="utf-8")
+SERVICES = (CONTRIB / "icinga2" / "services.conf").read_text(encoding="utf-8")
 # Each of these means something to a shell, to Icinga or to who takes it for an option.
 COMMAND = ["it's", 'two "words"', "$HOME", "`id`", "web-*", "-e", "--", "", "\\", "ü;&|"]
 # Prints its arguments, so that Icinga itself tells them.
@@ -27,6 +30,31 @@ import json, sys
 print("arguments", json.dumps(sys.argv[1:]).replace("|", "\\\\u007c"))
 """
 VERBOSITY = 3
+ZONES = """\
+object Endpoint "master" {{
+	host = "127.0.0.1"
+	port = {port}
+}}
+object Zone "master" {{
+	endpoints = [ "master" ]
+}}
+object Endpoint "agent" {{ }}
+object Zone "agent" {{
+	parent = "master"
+	endpoints = [ "agent" ]
+}}
+object Zone "global-templates" {{
+	global = true
+}}
+"""
+API = """\
+object ApiListener "api" {{
+	bind_host = "127.0.0.1"
+	bind_port = {port}
+	accept_config = true
+	accept_commands = true
+}}
+"""
 
 
 def host(name: str, checked: str, variables: Mapping[str, object]) -> str:
@@ -61,8 +89,8 @@ def arguments(result: Result) -> list[str]:
 
 
 def every_option() -> tuple[dict[str, object], list[list[str]]]:
-    """Return custom variables that set every option, and what they should become."""
-    variables: dict[str, object] = {}
+    """Return custom variables that set every option and the command, and the options that they should become."""
+    variables: dict[str, object] = {"celery_workers_command": COMMAND}
     expected: list[list[str]] = []
     for option in options():
         variable = f"celery_workers_{option.name[2:].replace('-', '_')}"
@@ -79,6 +107,10 @@ def every_option() -> tuple[dict[str, object], list[list[str]]]:
             variables[variable] = f"@1:10% {option.name[2:]}"
             expected.append([option.name, f"@1:10% {option.name[2:]}"])
     return variables, expected
+
+
+def every_variable() -> dict[str, object]:
+    return every_option()[0]
 
 
 def by_option(told: list[str]) -> list[list[str]]:
@@ -98,6 +130,21 @@ def fleet() -> Iterator[Fleet]:
         yield fleet
 
 
+def test_icinga_accepts_the_files(tmp_path: Path) -> None:
+    files = {
+        "conf.d/zones.conf": ZONES.format(port=5665),
+        "zones.d/global-templates/check_celery_workers.conf": CHECK_COMMAND,
+        "zones.d/master/services.conf": SERVICES,
+        "zones.d/master/hosts.conf": "".join(
+            host(name, checked, {})
+            for name, checked in [("app1", "locally"), ("agent", "agent"), ("app3", "ssh"), ("app4", "nrpe")]
+        ),
+    }
+    told = Icinga2(tmp_path / "icinga2", tmp_path, files).validate()
+    assert "Instantiated 4 Services." in told
+    assert "warning/" not in told
+
+
 @pytest.mark.celery
 def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None:
     plugins = tmp_path / "plugins"
@@ -105,14 +152,14 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
     (plugins / "check_celery_workers").symlink_to(PLUGIN)
     environment = [f"{name}={fleet.environment[name]}" for name in ("PYTHONPATH", "TMPDIR")]
     variables = {
-        "celery_workers_expect": ["worker-2@app1", "celery@web-*=1..2"],
+        "celery_workers_expect": ["worker-1..2@app1", "celery@web-*=1..2"],
         "celery_workers_command": ["env", *environment, *fleet.status_command("-t", "5")],
     }
 
     def told(result: Result) -> Result:
         return result._replace(perfdata=re.sub(r"(?<=time=)[0-9.]+", "SECONDS", result.perfdata))
 
-    with single(tmp_path, plugins, host("app1", "locally", variables)) as icinga:
+    with single(tmp_path, plugins, host("app1", "locally", variables)).running() as icinga:
         assert told(icinga.result("app1", until=lambda result: result.state == OK)) == Result(
             OK,
             "CELERY WORKERS OK - 3 of 3 workers online on 2 servers ",
@@ -130,13 +177,76 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
         )
 
 
+def assert_every_option(told: list[str]) -> None:
+    options_end = len(told) - len(COMMAND) - 1
+    assert told[options_end:] == ["--", *COMMAND]
+    assert sorted(by_option(told[:options_end])) == sorted(every_option()[1])
+
+
 def test_every_option_reaches_the_plugin(tmp_path: Path) -> None:
-    variables, expected = every_option()
-    hosts = host("full", "locally", {**variables, "celery_workers_command": COMMAND})
-    hosts += host("bare", "locally", {})
-    with single(tmp_path, recorder(tmp_path / "plugins"), hosts) as icinga:
-        told = arguments(icinga.result("full"))
-        end = len(told) - len(COMMAND) - 1
-        assert told[end:] == ["--", *COMMAND]
-        assert sorted(by_option(told[:end])) == sorted(expected)
+    hosts = host("full", "locally", every_variable()) + host("bare", "locally", {})
+    with single(tmp_path, recorder(tmp_path / "plugins"), hosts).running() as icinga:
+        assert_every_option(arguments(icinga.result("full")))
         assert arguments(icinga.result("bare")) == []
+
+
+def variables_of(server: Sshd) -> dict[str, object]:
+    """Return the custom variables that let check_by_ssh in."""
+    pairs = list(zip(server.options[::2], server.options[1::2]))
+    options = dict(pairs)
+    return {
+        "by_ssh_port": options["-p"],
+        "by_ssh_logname": options["-l"],
+        "by_ssh_identity": options["-i"],
+        "by_ssh_options": [value for option, value in pairs if option == "-o"],
+    }
+
+
+def test_every_option_reaches_the_plugin_through_ssh(tmp_path: Path) -> None:
+    plugins = recorder(tmp_path / "plugins")
+    (plugins / "check_by_ssh").symlink_to(executable("check_by_ssh", package="monitoring-plugins-basic"))
+    with sshd(tmp_path) as server:
+        login = variables_of(server)
+        hosts = host("full", "ssh", {**login, **every_variable()}) + host("bare", "ssh", login)
+        with single(tmp_path, plugins, hosts).running() as icinga:
+            assert_every_option(arguments(icinga.result("full")))
+            assert arguments(icinga.result("bare")) == []
+
+
+def certify(authority: Path, *nodes: Icinga2) -> None:
+    """Give each node a certificate of the same new authority."""
+    program = executable("openssl", package="openssl")
+
+    def create(name: str, path: Path, *options: str | Path) -> None:
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{path}.key")
+        command = (program, "req", "-x509", "-subj", f"/CN={name}", *key, "-out", f"{path}.crt", *options)
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    authority.mkdir()
+    create("Icinga CA", authority / "ca")
+    for node in nodes:
+        directory = node.data / "certs"
+        directory.mkdir()
+        shutil.copy(authority / "ca.crt", directory)
+        create(node.name, directory / node.name, "-CA", authority / "ca.crt", "-CAkey", authority / "ca.key")
+
+
+def test_every_option_reaches_the_plugin_of_an_agent(tmp_path: Path) -> None:
+    ports = {"master": free_port(), "agent": free_port()}
+    files = {
+        "zones.d/global-templates/check_celery_workers.conf": CHECK_COMMAND,
+        "zones.d/master/services.conf": SERVICES,
+        "zones.d/master/hosts.conf": host("agent", "agent", every_variable()),
+    }
+    zones = {name: ZONES.format(port=ports["master"]) + API.format(port=port) for name, port in ports.items()}
+    nothing = tmp_path / "no plugins"
+    master = Icinga2(tmp_path / "master", nothing, {**files, "conf.d/zones.conf": zones["master"]})
+    plugins = recorder(tmp_path / "plugins")
+    agent = Icinga2(tmp_path / "agent", plugins, {"conf.d/zones.conf": zones["agent"]}, name="agent")
+    certify(tmp_path / "authority", master, agent)
+    with master.running() as icinga:
+        icinga.process.wait_for_port(ports["master"])
+        with agent.running():
+            # Until the agent has the CheckCommand from its master, Icinga tells that it has not.
+            result = icinga.result("agent", until=lambda result: result.output.startswith("arguments "))
+    assert_every_option(arguments(result))
