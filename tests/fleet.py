@@ -25,13 +25,29 @@ WORKER_OPTIONS = ("-P", "solo", "--without-gossip", "--without-mingle", "--witho
 START_DEADLINE = 120.0
 
 APP = """\
+import os
+import threading
+
 from celery import Celery
 
 app = Celery("proj", broker={broker!r})
+
+
+def end_with_the_tests():
+    os.read(int(os.environ["FLEET_LIFELINE"]), 1)
+    os._exit(1)
+
+
+if "FLEET_LIFELINE" in os.environ:
+    threading.Thread(target=end_with_the_tests, daemon=True).start()
 """
 
 FILESYSTEM_OPTIONS = """
-import os
+import time
+import uuid
+
+from kombu.transport import filesystem
+from kombu.utils.json import dumps
 
 app.conf.broker_transport_options = {{
     "data_folder_in": {queue!r},
@@ -39,6 +55,18 @@ app.conf.broker_transport_options = {{
     "control_folder": {control!r},
     "polling_interval": 0.1,
 }}
+
+
+# kombu opens a message where its reader looks for it, and then writes it: on a busy machine, a
+# worker comes between the two, reads nothing, and dies of it.
+def put_whole(channel, queue, message, **options):
+    name = "%d_%s.%s.msg" % (time.monotonic_ns(), uuid.uuid4(), queue)
+    with open(os.path.join({scratch!r}, name), "w") as file:
+        file.write(dumps(message))
+    os.rename(file.name, os.path.join({queue!r}, name))
+
+
+filesystem.Channel._put = put_whole
 
 # A broadcast reaches every worker on Redis. Here it is one file for each queue, and of two
 # workers of one name, which share their queue, only one would find it: each gets its own.
@@ -82,15 +110,17 @@ class Fleet:
     def __init__(self, *, broker: str = FILESYSTEM, celery: Sequence[str] = CELERY) -> None:
         self.celery = tuple(celery)
         self._workers: list[Worker] = []
+        # No end of the tests, not even SIGKILL, leaves a worker: the pipe from them ends as well.
+        self._lifeline, self._held = os.pipe()
         self._temporary = tempfile.TemporaryDirectory(prefix="celery-fleet-")
         self.directory = Path(self._temporary.name)
-        scratch = self.directory / "tmp"
-        scratch.mkdir()
+        self._scratch = self.directory / "tmp"
+        self._scratch.mkdir()
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(self.directory), os.environ.get("PYTHONPATH")))),
             # The filesystem broker moves each message there before it reads it.
-            "TMPDIR": str(scratch),
+            "TMPDIR": str(self._scratch),
         }
         app = APP.format(broker=broker)
         if broker == FILESYSTEM:
@@ -104,7 +134,7 @@ class Fleet:
         for exchange in ("celery", "celery.pidbox", "reply.celery.pidbox"):
             # Workers that create such a file at the same moment lose each other's entries.
             (control / f"{exchange}.exchange").write_text("[]", encoding="ascii")
-        return FILESYSTEM_OPTIONS.format(queue=str(queue), control=str(control))
+        return FILESYSTEM_OPTIONS.format(queue=str(queue), control=str(control), scratch=str(self._scratch))
 
     def __enter__(self) -> Fleet:
         return self
@@ -119,6 +149,8 @@ class Fleet:
             worker.process.kill()
         for worker in self._workers:
             worker.process.wait()
+        os.close(self._lifeline)
+        os.close(self._held)
         self._temporary.cleanup()
 
     def start(self, *nodes: str) -> None:
@@ -140,7 +172,8 @@ class Fleet:
             process = subprocess.Popen(
                 (*self.celery, "worker", "-n", node, "-l", "INFO", *WORKER_OPTIONS),
                 cwd=self.directory,
-                env=self.environment,
+                env={**self.environment, "FLEET_LIFELINE": str(self._lifeline)},
+                pass_fds=(self._lifeline,),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -26,7 +26,13 @@ CLONE = Path(__file__).resolve().parents[2]
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 APP = """\
+import time
+import uuid
+from pathlib import Path
+
 from celery import Celery
+from kombu.transport.filesystem import Channel
+from kombu.utils.json import dumps
 
 app = Celery("proj", broker="filesystem://")
 app.conf.broker_transport_options = {
@@ -35,6 +41,16 @@ app.conf.broker_transport_options = {
     "control_folder": "control",
     "polling_interval": 0.2,
 }
+
+
+# kombu's own lets a worker read half a message on a busy machine, and the worker dies of it.
+def put_whole(channel, queue, message, **options):
+    file = Path(f"{time.monotonic_ns()}_{uuid.uuid4()}.{queue}.msg")
+    file.write_text(dumps(message))
+    file.rename(Path("queue") / file)
+
+
+Channel._put = put_whole
 """
 
 WORKERS = (
