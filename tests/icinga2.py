@@ -13,14 +13,16 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from daemons import DEADLINE, Daemon, daemon, executable
+from daemons import CONTRIB, DEADLINE, Daemon, daemon, executable
+from helptext import options
 
-SERVICE = "celery-workers"
+SERVICES = (CONTRIB / "icinga2" / "services.conf").read_text(encoding="utf-8")
 CONFIGURATION = """\
 include <itl>
 include <plugins>
@@ -44,6 +46,16 @@ template Service "generic-service" {
 
 include_recursive "conf.d"
 """
+
+# Each of these means something to a shell, to Icinga or to who takes it for an option.
+COMMAND = ["it's", 'two "words"', "$HOME", "`id`", "web-*", "-e", "--", "", "\\", "ü;&|"]
+# Prints its arguments, so that Icinga itself tells them.
+RECORDER = f"""\
+#!{sys.executable}
+import json, sys
+print("arguments", json.dumps(sys.argv[1:]).replace("|", "\\\\u007c"))
+"""
+VERBOSITY = 3
 
 
 class Result(NamedTuple):
@@ -143,7 +155,7 @@ class Checks(NamedTuple):
             "GET services",
             "Columns: state plugin_output long_plugin_output perf_data",
             f"Filter: host_name = {host}",
-            f"Filter: description = {SERVICE}",
+            "Filter: description = celery-workers",
             "Filter: has_been_checked = 1",
             "OutputFormat: json",
         )
@@ -157,3 +169,71 @@ class Checks(NamedTuple):
             connection.shutdown(socket.SHUT_WR)
             with connection.makefile(encoding="utf-8") as answer:
                 return [Result(*row) for row in json.load(answer)]
+
+
+def host(name: str, checked: str, variables: Mapping[str, object]) -> str:
+    """Return the definition of a host that services.conf gives its service."""
+    lines = [f'object Host "{name}" {{', '\timport "generic-host"', '\taddress = "127.0.0.1"']
+    for variable, value in {"celery_checked": checked, **variables}.items():
+        # Icinga's strings are written as JSON's are, and a dollar sign in them starts a macro.
+        lines.append(f"\tvars.{variable} = {json.dumps(value, ensure_ascii=False).replace('$', '$$')}")
+    return "\n".join([*lines, "}", ""])
+
+
+def recorder(directory: Path) -> Path:
+    """Return a new directory of plugins with a stand-in for this one, that tells its arguments."""
+    directory.mkdir()
+    plugin = directory / "check_celery_workers"
+    plugin.write_text(RECORDER, encoding="utf-8")
+    plugin.chmod(0o755)
+    return directory
+
+
+def arguments(result: Result) -> list[str]:
+    """Return what the recorder was executed with."""
+    word, _, told = result.output.partition(" ")
+    assert word == "arguments", result
+    return list(json.loads(told))
+
+
+def _every_option() -> tuple[dict[str, object], list[list[str]]]:
+    """Return custom variables that set every option and the command, and the options that they should become."""
+    variables: dict[str, object] = {"celery_workers_command": COMMAND}
+    expected: list[list[str]] = []
+    for option in options():
+        variable = f"celery_workers_{option.name[2:].replace('-', '_')}"
+        if option.name == "--verbose":
+            variables[variable] = VERBOSITY
+            expected += [[option.name]] * VERBOSITY
+        elif not option.value:
+            variables[variable] = True
+            expected.append([option.name])
+        elif option.repeatable:
+            variables[variable] = [f"{option.name[2:]}-$*", "w 2"]
+            expected += [[option.name, f"{option.name[2:]}-$*"], [option.name, "w 2"]]
+        else:
+            variables[variable] = f"@1:10% {option.name[2:]}"
+            expected.append([option.name, f"@1:10% {option.name[2:]}"])
+    return variables, expected
+
+
+def every_variable() -> dict[str, object]:
+    """Return custom variables that set every option and the command."""
+    return _every_option()[0]
+
+
+def _by_option(told: list[str]) -> list[list[str]]:
+    """Return options, each with its value, where no value starts with two dashes."""
+    grouped: list[list[str]] = []
+    for argument in told:
+        if argument.startswith("--"):
+            grouped.append([])
+        grouped[-1].append(argument)
+    return grouped
+
+
+def assert_every_option(told: list[str]) -> None:
+    """Compare with what `every_variable` should become."""
+    options_end = len(told) - len(COMMAND) - 1
+    assert told[options_end:] == ["--", *COMMAND]
+    assert sorted(_by_option(told[:options_end])) == sorted(_every_option()[1])

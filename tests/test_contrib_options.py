@@ -46,9 +46,14 @@ def test_options_exist(path: Path) -> None:
     assert used <= {*OPTIONS, "--help", "--version", *NOT_THE_PLUGINS}
 
 
-def test_check_command_is_what_its_build_prints() -> None:
-    build = (sys.executable, CONTRIB / "icinga2" / "build.py")
-    assert subprocess.run(build, stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout == CHECK_COMMAND
+@pytest.mark.parametrize(
+    ("arguments", "built"),
+    [((), "icinga2/check_celery_workers.conf"), (("--basket",), "icinga-director/celery_workers.json")],
+)
+def test_built_from_the_options(arguments: tuple[str, ...], built: str) -> None:
+    build = (sys.executable, str(CONTRIB / "icinga2" / "build.py"), *arguments)
+    printed = subprocess.run(build, stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout
+    assert printed == (CONTRIB / built).read_text(encoding="utf-8")
 
 
 def test_check_command_has_every_option() -> None:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from daemons import CONTRIB, Sshd, executable, free_port, sshd
 from fleet import Fleet
-from helptext import options
-from icinga2 import Icinga2, Result
+from icinga2 import SERVICES, Icinga2, Result, arguments, assert_every_option, every_variable, host, recorder
 from running import CRITICAL, OK, PLUGIN
 
 pytestmark = pytest.mark.daemon
 
 CHECK_COMMAND = (CONTRIB / "icinga2" / "check_celery_workers.conf").read_text(encoding="utf-8")
-SERVICES = (CONTRIB / "icinga2" / "services.conf").read_text(encoding="utf-8")
-# Each of these means something to a shell, to Icinga or to who takes it for an option.
-COMMAND = ["it's", 'two "words"', "$HOME", "`id`", "web-*", "-e", "--", "", "\\", "ü;&|"]
-# Prints its arguments, so that Icinga itself tells them.
-RECORDER = f"""\
-#!{sys.executable}
-import json, sys
-print("arguments", json.dumps(sys.argv[1:]).replace("|", "\\\\u007c"))
-"""
-VERBOSITY = 3
 ZONES = """\
 object Endpoint "master" {{
 	host = "127.0.0.1"
@@ -57,70 +44,10 @@ object ApiListener "api" {{
 """
 
 
-def host(name: str, checked: str, variables: Mapping[str, object]) -> str:
-    """Return the definition of a host that services.conf gives its service."""
-    lines = [f'object Host "{name}" {{', '\timport "generic-host"', '\taddress = "127.0.0.1"']
-    for variable, value in {"celery_checked": checked, **variables}.items():
-        # Icinga's strings are written as JSON's are, and a dollar sign in them starts a macro.
-        lines.append(f"\tvars.{variable} = {json.dumps(value, ensure_ascii=False).replace('$', '$$')}")
-    return "\n".join([*lines, "}", ""])
-
-
 def single(tmp_path: Path, plugins: Path, hosts: str) -> Icinga2:
     """Return a node without agents, with the files in conf.d."""
     files = {"check_celery_workers.conf": CHECK_COMMAND, "services.conf": SERVICES, "hosts.conf": hosts}
     return Icinga2(tmp_path / "icinga2", plugins, {f"conf.d/{name}": text for name, text in files.items()})
-
-
-def recorder(directory: Path) -> Path:
-    """Return a new directory of plugins with a stand-in for this one, that tells its arguments."""
-    directory.mkdir()
-    executable = directory / "check_celery_workers"
-    executable.write_text(RECORDER, encoding="utf-8")
-    executable.chmod(0o755)
-    return directory
-
-
-def arguments(result: Result) -> list[str]:
-    """Return what the recorder was executed with."""
-    word, _, told = result.output.partition(" ")
-    assert word == "arguments", result
-    return list(json.loads(told))
-
-
-def every_option() -> tuple[dict[str, object], list[list[str]]]:
-    """Return custom variables that set every option and the command, and the options that they should become."""
-    variables: dict[str, object] = {"celery_workers_command": COMMAND}
-    expected: list[list[str]] = []
-    for option in options():
-        variable = f"celery_workers_{option.name[2:].replace('-', '_')}"
-        if option.name == "--verbose":
-            variables[variable] = VERBOSITY
-            expected += [[option.name]] * VERBOSITY
-        elif not option.value:
-            variables[variable] = True
-            expected.append([option.name])
-        elif option.repeatable:
-            variables[variable] = [f"{option.name[2:]}-$*", "w 2"]
-            expected += [[option.name, f"{option.name[2:]}-$*"], [option.name, "w 2"]]
-        else:
-            variables[variable] = f"@1:10% {option.name[2:]}"
-            expected.append([option.name, f"@1:10% {option.name[2:]}"])
-    return variables, expected
-
-
-def every_variable() -> dict[str, object]:
-    return every_option()[0]
-
-
-def by_option(told: list[str]) -> list[list[str]]:
-    """Return options, each with its value, where no value starts with two dashes."""
-    grouped: list[list[str]] = []
-    for argument in told:
-        if argument.startswith("--"):
-            grouped.append([])
-        grouped[-1].append(argument)
-    return grouped
 
 
 @pytest.fixture
@@ -175,12 +102,6 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
             "duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;3 missing_servers=0;;;0 online=2;;;0 "
             "time=SECONDSs;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0",
         )
-
-
-def assert_every_option(told: list[str]) -> None:
-    options_end = len(told) - len(COMMAND) - 1
-    assert told[options_end:] == ["--", *COMMAND]
-    assert sorted(by_option(told[:options_end])) == sorted(every_option()[1])
 
 
 def test_every_option_reaches_the_plugin(tmp_path: Path) -> None:

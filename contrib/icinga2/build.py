@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Print the CheckCommand, from the plugin's options.
+"""Print the CheckCommand, from the plugin's options; with --basket, the same for Icinga Director.
 
 .venv/bin/python contrib/icinga2/build.py > contrib/icinga2/check_celery_workers.conf
+.venv/bin/python contrib/icinga2/build.py --basket > contrib/icinga-director/celery_workers.json
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from check_celery_workers.options import parser
 
-HEAD = """\
+CHECK_COMMAND = """\
 /*
  * CheckCommand "celery_workers".
  *
@@ -36,55 +40,124 @@ object CheckCommand "celery_workers" {
 	timeout = 2m
 
 	arguments = {
-"""
-TAIL = """\
-		"--" = {
-			value = "$celery_workers_command$"
-			description = "COMMAND and its arguments, which prints the status text and is run without a shell"
-			repeat_key = false
-			order = 100
-		}
+%s\
 	}
 }
 """
-# Icinga repeats a key only before values: here the values are what the key would be.
-VERBOSE = """\
-			value = {{
-				var flags = []
-				for (i in range(number(macro("$celery_workers_verbose$")))) {
-					flags.add("--verbose")
-				}
-				return flags
-			}}
-			skip_key = true
-"""
-# Of these, --help says what is true of the command line alone.
-DESCRIPTIONS = {"--expect": "EXPECTED, the workers that must be there; repeatable"}
+
+
+class Function(NamedTuple):
+    """A function in Icinga's language."""
+
+    body: str
+
+
+class Argument(NamedTuple):
+    """An argument of the CheckCommand, with the custom variable that it is made of, and Icinga's attributes."""
+
+    key: str
+    variable: str
+    data_type: str
+    attributes: Mapping[str, object]
+
+
+def arguments() -> list[Argument]:
+    """Return the arguments for all options, and for the command."""
+    options = [action for action in parser()._actions if action.option_strings]  # noqa: SLF001 # no documented way
+    return [
+        *(argument(action) for action in options if action.dest not in ("help", "version")),
+        Argument(
+            "--",
+            "celery_workers_command",
+            "Array",
+            {
+                "value": "$celery_workers_command$",
+                "description": "COMMAND and its arguments, which prints the status text and is run without a shell",
+                "repeat_key": False,
+                "order": 100,
+            },
+        ),
+    ]
+
+
+def argument(action: argparse.Action) -> Argument:
+    """Return the argument for an option."""
+    key = action.option_strings[-1]
+    variable = f"celery_workers_{key[2:].replace('-', '_')}"
+    description = str(action.help) % {}
+    if key == "--expect":
+        # What --help says is about its positional form.
+        description = "EXPECTED, the workers that must be there; repeatable"
+    if key == "--verbose":
+        # Icinga repeats a key only before values: here the values are what the key would be.
+        flags = Function(
+            f"""\
+var flags = []
+for (i in range(number(macro("${variable}$")))) {{
+	flags.add("{key}")
+}}
+return flags"""
+        )
+        return Argument(key, variable, "Number", {"value": flags, "skip_key": True, "description": description})
+    if action.nargs == 0:
+        return Argument(key, variable, "Boolean", {"set_if": f"${variable}$", "description": description})
+    if isinstance(action.default, list):
+        repeated = {"value": f"${variable}$", "description": description, "repeat_key": True}
+        return Argument(key, variable, "Array", repeated)
+    return Argument(key, variable, "String", {"value": f"${variable}$", "description": description})
 
 
 def check_command() -> str:
-    """Return the definition of the CheckCommand."""
-    options = [action for action in parser()._actions if action.option_strings]  # noqa: SLF001 # no other way is documented
-    return HEAD + "".join(argument(action) for action in options if action.dest not in ("help", "version")) + TAIL
+    """Return the definition of the CheckCommand in Icinga's language."""
+    lines = []
+    for key, _, _, attributes in arguments():
+        lines.append(f'"{key}" = {{')
+        for name, value in attributes.items():
+            if isinstance(value, Function):
+                lines += [f"\t{name} = {{{{", *(f"\t\t{line}" for line in value.body.splitlines()), "\t}}"]
+            else:
+                lines.append(f"\t{name} = {json.dumps(value)}")
+        lines.append("}")
+    return CHECK_COMMAND % "".join(f"\t\t{line}\n" for line in lines)
 
 
-def argument(action: argparse.Action) -> str:
-    """Return the definition of an option's argument."""
-    option = action.option_strings[-1]
-    variable = f"celery_workers_{option[2:].replace('-', '_')}"
-    description = DESCRIPTIONS.get(option, str(action.help) % {})
-    text = f'\t\t"{option}" = {{\n'
-    if option == "--verbose":
-        text += VERBOSE
-    elif action.nargs == 0:
-        text += f'\t\t\tset_if = "${variable}$"\n'
-    else:
-        text += f'\t\t\tvalue = "${variable}$"\n'
-    text += f"\t\t\tdescription = {json.dumps(description)}\n"
-    if isinstance(action.default, list):
-        text += "\t\t\trepeat_key = true\n"
-    return f"{text}\t\t}}\n"
+def basket() -> str:
+    """Return the basket that holds the command and the fields for its custom variables."""
+    command = {
+        "object_name": "celery_workers",
+        "object_type": "object",
+        "methods_execute": "PluginCheck",
+        "command": "PluginContribDir + /check_celery_workers",
+        "timeout": "120",
+        "arguments": {key: in_basket(attributes) for key, _, _, attributes in arguments()},
+        "fields": [
+            {"datafield_id": number, "is_required": "y" if key == "--" else "n", "var_filter": None}
+            for number, (key, _, _, _) in enumerate(arguments(), 1)
+        ],
+    }
+    fields: dict[str, dict[str, object]] = {
+        str(number): {
+            "varname": variable,
+            "caption": variable.replace("_", " ").capitalize(),
+            "description": attributes["description"],
+            "datatype": f"Icinga\\Module\\Director\\DataType\\DataType{data_type}",
+            "format": None,
+            "settings": {},
+            "category": None,
+        }
+        for number, (_, variable, data_type, attributes) in enumerate(arguments(), 1)
+    }
+    content = {"Command": {"celery_workers": command}, "Datafield": fields}
+    return json.dumps(content, indent=4) + "\n"
+
+
+def in_basket(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Return an argument's attributes as the Director has them in its baskets."""
+    return {
+        name: {"type": "Function", "body": value.body} if isinstance(value, Function) else value
+        for name, value in attributes.items()
+    }
 
 
 if __name__ == "__main__":
-    print(check_command(), end="")
+    print(basket() if sys.argv[1:] == ["--basket"] else check_command(), end="")
