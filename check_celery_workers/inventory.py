@@ -22,10 +22,11 @@ from check_celery_workers.node import UNNUMBERED, Worker, join, natural, number,
 
 _NUMBER = "[0-9]{1,18}"
 _FIXED = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@(.+)").fullmatch
-_COUNTED = re.compile(rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?").fullmatch
-_WILDCARD = re.compile(r"[*?[]").search
-_MISNUMBERED = re.compile(r"-(?:[0-9]+|[0-9]+\.\.[0-9]*|\.\.[0-9]+)$").search
-_COMMENT = re.compile(r"(?:^|\s)#.*")
+# Compiled where they are needed: that takes longer than to match them a few times.
+_COUNTED = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
+_MISNUMBERED = r"-(?:[0-9]+|[0-9]+\.\.[0-9]*|\.\.[0-9]+)$"
+_COMMENT = r"(?:^|\s)#.*"
+_WILDCARDS = frozenset("*?[")
 
 _FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 _PATTERN_FORMS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
@@ -98,8 +99,7 @@ class PatternIndex:
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._by_prefix: dict[int, dict[str, list[tuple[int, Pattern]]]] = {}
         for place, pattern in enumerate(patterns):
-            wildcard = _WILDCARD(pattern.text)
-            prefix = pattern.text[: wildcard.start()] if wildcard else pattern.text
+            prefix = re.split(r"[*?[]", pattern.text, maxsplit=1)[0]
             self._by_prefix.setdefault(len(prefix), {}).setdefault(prefix, []).append((place, pattern))
 
     def __bool__(self) -> bool:
@@ -158,7 +158,7 @@ class Inventory:
         Raises UsageError that names FILE:LINE. It never repeats the line: under sudo that would read out any file.
         """
         for place, line in enumerate(lines, start=1):
-            text = _COMMENT.sub("", line.lstrip("\ufeff")).strip()
+            text = re.sub(_COMMENT, "", line.lstrip("\ufeff")).strip()
             if text:
                 try:
                     self._add(text)
@@ -168,10 +168,10 @@ class Inventory:
     def _add(self, text: str) -> None:
         if text.split() != [text]:
             raise _WrongError("one worker without white space is wanted here", _FORMS)
-        counted = _COUNTED(text)
+        counted = "=" in text and re.fullmatch(_COUNTED, text)
         if counted:
             self._add_pattern(*counted.groups())
-        elif _WILDCARD(text):
+        elif _is_wild(text):
             raise _WrongError("a pattern needs the number of workers", _PATTERN_FORMS)
         else:
             self._add_fixed(text)
@@ -183,7 +183,7 @@ class Inventory:
             raise _WrongError("MIN is over MAX", "PATTERN=MIN..MAX")
         if not least and not upto:
             raise _WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
-        if least > 1 and not _WILDCARD(text):
+        if least > 1 and not _is_wild(text):
             raise _WrongError("without *, ? or [...] it matches one worker alone", _FORMS)
         if text in self.patterns:
             raise _WrongError("the pattern is given twice", "it once")
@@ -195,7 +195,7 @@ class Inventory:
             problem = "NAME or SERVER is empty" if "@" in text else "it names no server"
             raise _WrongError(problem, _FORMS)
         name, first, last, server = fixed.groups()
-        if _MISNUMBERED(name):
+        if "-" in name and re.search(_MISNUMBERED, name):
             raise _WrongError("NAME is empty, or its numbers cannot be read", _FORMS)
         worker = (name, server)
         if last:
@@ -225,6 +225,10 @@ class Inventory:
         demand.count = count
 
 
+def _is_wild(text: str) -> bool:
+    return not _WILDCARDS.isdisjoint(text)
+
+
 def baseline(workers: Mapping[Worker, Iterable[str]]) -> list[str]:
     """Return the EXPECTED that describe exactly these workers, given by their indexes in digits.
 
@@ -252,8 +256,8 @@ def _say(worker: Worker, first: int, last: int) -> str:
 def _says(text: str, worker: Worker) -> bool:
     """Tell whether the text, as a fixed form, expects this worker."""
     fixed = _FIXED(text)
-    plain = text.isprintable() and text[0] not in "#-" and not _WILDCARD(text) and not _COUNTED(text)
-    return plain and fixed is not None and fixed.group(1, 4) == worker and not _MISNUMBERED(worker[0])
+    plain = text.isprintable() and text[0] not in "#-" and not _is_wild(text) and not re.fullmatch(_COUNTED, text)
+    return plain and fixed is not None and fixed.group(1, 4) == worker and not re.search(_MISNUMBERED, worker[0])
 
 
 def _pattern_of(node: str) -> tuple[int, str]:

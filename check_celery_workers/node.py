@@ -16,7 +16,6 @@ Worker = tuple[str, str]
 
 UNNUMBERED = -1
 
-_DIGITS = re.compile(r"([0-9]{1,18})")
 _LONGEST_INDEX = 18
 
 
@@ -41,7 +40,7 @@ def join(worker: Worker, index: int | str) -> str:
 
 def natural(text: str) -> list[str | int]:
     """Return a sort key that puts `w-2@a` before `w-10@a`."""
-    parts: list[str | int] = list(_DIGITS.split(text))
+    parts: list[str | int] = [*re.split(r"([0-9]{1,18})", text)]
     parts[1::2] = map(int, parts[1::2])
     return parts
 

@@ -116,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
             add(
                 *_flags(label, severity),
                 dest=f"{label}_{severity}",
-                type=_checked(partial(Threshold, percent=percent)),
+                type=_checked(partial(Threshold.parse, percent=percent)),
                 metavar="RANGE",
                 help=f"{severity.upper()} if {what} are outside RANGE" + (", RANGE%%: in percent" if percent else ""),
             )

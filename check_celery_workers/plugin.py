@@ -20,30 +20,37 @@ OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)
 
 _NUMBER = r"(?:[0-9]{1,15}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})"
-_RANGE = re.compile(rf"(?=.*[0-9~])@?(?:(?:~|-?{_NUMBER})?:)?(?:-?{_NUMBER})?").fullmatch
-_NUMBERS = re.compile(_NUMBER)
+_RANGE = rf"(?=.*[0-9~])@?(?:(?:~|-?{_NUMBER})?:)?(?:-?{_NUMBER})?"
 
 
 class Threshold:
     """A Nagios range, `[@]start:end`, from the Monitoring Plugins Development Guidelines.
 
-    Where percent is allowed, the range may end in %: its numbers are percent of the most that the metric can be.
+    One that ends in % has numbers that are percent of the most that the metric can be.
     """
 
-    def __init__(self, text: str, percent: bool = False) -> None:
-        """Raises ValueError where the text is no range."""
-        self._percent = percent and text.endswith("%")
-        self._text = text[:-1] if self._percent else text
-        if not _RANGE(self._text):
+    def __init__(self, text: str) -> None:
+        self._text = text.removesuffix("%")
+        self._percent = text != self._text
+
+    @classmethod
+    def parse(cls, text: str, percent: bool) -> Threshold:
+        """Return the threshold that a user wrote; with `percent` it may end in %.
+
+        Raises ValueError where the text is no range.
+        """
+        if not re.fullmatch(_RANGE, text.removesuffix("%") if percent else text):
             raise ValueError(f"{printable(text)!r} is no range, write [@]start:end such as 2, 10: or ~:")
+        threshold = cls(text)
         # Raises where its start is over its end.
-        self.range_of(100)
+        threshold.range_of(100)
+        return threshold
 
     def range_of(self, most: float) -> nagiosplugin.Range:
         """Return the range in absolute numbers; percent are percent of `most`."""
         text = self._text
         if self._percent:
-            text = _NUMBERS.sub(lambda number: _decimal(float(number[0]) * most / 100), text)
+            text = re.sub(_NUMBER, lambda number: _decimal(float(number[0]) * most / 100), text)
         # Of a string, since to nagiosplugin the number 0 is no threshold at all.
         return nagiosplugin.Range(text)
 

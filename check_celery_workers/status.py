@@ -30,16 +30,17 @@ from collections import deque
 from check_celery_workers.node import Worker, join, printable, split_index
 
 _ANSWER = re.compile(r"(?:-> {0,2}| )?([^@\s]+)@(\S+): (OK|ERROR)\s*$").match
-_CLOSING = re.compile(r"([0-9]{1,18}) nodes? online\.\s*$").match
-_NOBODY = re.compile(r"Error: No nodes replied within time constraint\.?\s*$").match
-_DUPLICATES = re.compile(r"DuplicateNodenameWarning: Received multiple replies from node names?: (.+?)\.?\s*$").search
-_NO_QUEUE = re.compile(r"\s+(?:- empty -|\[\])\s*$").match
-_NODE = re.compile(r"[^@\s]+@\S+").fullmatch
-_CUT_JSON = re.compile(r'\{"[^@\s"]+@[^\s"]+": ?[{\[]').match
-_TELLING = re.compile(r"error|exception|denied|refused|not found|no such|unable|cannot|could not", re.IGNORECASE).search
+_ONLINE = ("node online.", "nodes online.")
+_NO_QUEUE = ("- empty -", "[]")
+_NOBODY = "Error: No nodes replied within time constraint"
+_DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
+# What few texts need is compiled when it is: that takes longer than all else that is done with a small text.
+_NODE = r"[^@\s]+@\S+"
+_CUT_JSON = r'\{"[^@\s"]+@[^\s"]+": ?[{\[]'
+_TELLING = r"(?i)error|exception|denied|refused|not found|no such|unable|cannot|could not"
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
-_NOISE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff")
+_NOISE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
 
 # Of what is no status output so much is kept to find the reason in: more than a traceback has.
 _OTHERS_KEPT = 500
@@ -124,13 +125,13 @@ class Status:
     def reason(self) -> str:
         """The last telling line among those that are neither an answer nor what else a status output has, or ""."""
         lines = list(reversed(self._others))
-        telling = next(filter(_TELLING, lines), lines[0] if lines else "")
+        telling = next((line for line in lines if re.search(_TELLING, line)), lines[0] if lines else "")
         return printable(" ".join(telling.split()), 300)
 
     def feed(self, text: str) -> None:
         """Read on: text of whole lines."""
         if "\x1b" in text or not text.isascii():
-            text = _NOISE.sub("", text)
+            text = re.sub(_NOISE, "", text)
         if "\r" in text:
             text = text.replace("\r", "\n")
         self.empty = self.empty and (not text or text.isspace())
@@ -161,15 +162,18 @@ class Status:
     def _feed_other(self, line: str) -> None:
         if line.startswith('{"') and self._feed_json(line):
             return
-        if closing := _CLOSING(line):
-            self._close(claimed=int(closing[1]))
-        elif _NOBODY(line):
+        told = line.strip()
+        number, _, online = told.partition(" ")
+        if online in _ONLINE and number.isdecimal():
+            self._close(claimed=int(number[:18]))
+        elif told.rstrip(".") == _NOBODY:
             self._close()
             self.nobody = True
-        elif _NO_QUEUE(line) and self._latest:
+        elif told in _NO_QUEUE and self._latest and line[0].isspace():
             self._answers.malfunctioning[join(*self._latest)] = NO_QUEUE
-        elif duplicates := _DUPLICATES(line):
-            self._answers.duplicates.update(duplicates[1].split(", "))
+        elif _DUPLICATES in told:
+            names = told.partition(_DUPLICATES)[2].partition(": ")[2]
+            self._answers.duplicates.update(names.rstrip(".").split(", "))
         else:
             self._others.append(line[:_OTHERS_LENGTH])
 
@@ -178,10 +182,10 @@ class Status:
         try:
             replies = json.loads(line)
         except (ValueError, RecursionError):
-            if _CUT_JSON(line):
+            if re.match(_CUT_JSON, line):
                 self.truncated = "the status text is not whole: its JSON breaks off"
             return False
-        if not all(_NODE(node) and isinstance(reply, (dict, list)) for node, reply in replies.items()):
+        if not all(re.fullmatch(_NODE, node) and isinstance(reply, (dict, list)) for node, reply in replies.items()):
             return False
         self._close()
         for node, reply in replies.items():
