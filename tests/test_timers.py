@@ -1,0 +1,241 @@
+"""contrib/cron, contrib/systemd and contrib/sudoers.d in the hands of the real cron, systemd and sudo.
+
+The daemons read the system's own files. They run in a mount namespace, where these are the tests'.
+"""
+
+from __future__ import annotations
+
+import email
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from daemons import (
+    CONTRIB,
+    DEADLINE,
+    WORKERS,
+    adapted,
+    application,
+    celery_of,
+    children,
+    confinement,
+    daemon,
+    executable,
+)
+from fleet import Fleet
+from running import OK, PLUGIN, UNKNOWN, Outcome
+
+pytestmark = pytest.mark.daemon
+
+INSTALLED = "/usr/lib/nagios/plugins/check_celery_workers"
+PRIVATE = ("--mount", "--mount-proc")
+# Mounts each pair of paths before the --, the first over the second, and becomes the command after it.
+MOUNT = """\
+while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done
+mount -t tmpfs tmpfs /run || exit
+shift
+exec "$@"
+"""
+SENDMAIL = '#!/bin/sh\ncat > "$(mktemp {directory}/XXXXXX)"\n'
+SUDOERS = """\
+Defaults env_reset
+Defaults secure_path="/usr/sbin:/usr/bin:/sbin:/bin"
+Defaults use_pty
+"""
+ILL = """\
+CELERY WORKERS CRITICAL - 1 of 7 workers missing: worker-0@app1 or worker-5@app1 | duplicate=0;0;;0 \
+malfunctioning=0;;0;0 missing=1;;0;0;7 missing_servers=0;;;0 online=6;;;0 time=TIME unexpected=0;0;;0 \
+unexpected_servers=0;;;0
+Worker worker-0@app1 or worker-5@app1 was missing
+"""
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with Fleet() as fleet:
+        fleet.start(*WORKERS)
+        yield fleet
+
+
+def changes(fleet: Fleet) -> dict[str, str]:
+    """Return those that make the fleet the application of the crontab and of the service."""
+    return {
+        INSTALLED: PLUGIN,
+        "status -t 60": "status -t 3",
+        "venv/bin/celery -A shop": f"{celery_of(fleet)} -A proj",
+        "/srv/shop": str(fleet.directory),
+    }
+
+
+def over(mounts: dict[Path, str], *command: str | Path) -> list[str | Path]:
+    """Return the command line that runs the command where each of these files and directories lies over another."""
+    pairs = [path for pair in mounts.items() for path in pair]
+    return ["sh", "-c", MOUNT, "sh", *pairs, "--", *command]
+
+
+def run_privately(mounts: dict[Path, str], *command: str | Path) -> Outcome:
+    """Return what a command prints on both its outputs where these files and directories lie over others."""
+    done = subprocess.run(
+        (*confinement(*PRIVATE), *over(mounts, *command)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        encoding="utf-8",
+        timeout=DEADLINE,
+    )
+    return Outcome(done.stdout, done.returncode)
+
+
+class Mailbox:
+    """Takes the place of the system's sendmail and keeps what it is given."""
+
+    def __init__(self, directory: Path) -> None:
+        self.place = os.path.realpath(executable("sendmail", package="bsd-mailx"))
+        self.sendmail = directory / "sendmail"
+        self._mails = directory / "mails"
+        self._mails.mkdir()
+        self.sendmail.write_text(SENDMAIL.format(directory=self._mails), encoding="utf-8")
+        self.sendmail.chmod(0o755)
+
+    def mails(self) -> list[Message]:
+        return [email.message_from_bytes(file.read_bytes()) for file in self._mails.iterdir()]
+
+
+def text_of(mail: Message) -> str:
+    """Return what a mail says, with TIME for the seconds that the check took."""
+    return re.sub(r"time=[0-9.]+s;;;0", "time=TIME", str(mail.get_payload()))
+
+
+@pytest.mark.celery
+def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet: Fleet) -> None:
+    cron = executable("cron", package="cron")
+    mailbox = Mailbox(tmp_path)
+    crontabs, none, nothing = tmp_path / "cron.d", tmp_path / "none", tmp_path / "nothing"
+    crontabs.mkdir()
+    none.mkdir()
+    nothing.touch()
+    # At once instead of every five minutes.
+    well = adapted("cron/celery_workers", {"*/5 * * * *": "@reboot", " shop cd": " root cd", **changes(fleet)})
+    ends = {name: tmp_path / f"{name}.end" for name in ("well", "ill")}
+    (crontabs / "well").write_text(f"{well.rstrip()}; touch {ends['well']}\n", encoding="utf-8")
+    ill = well.replace("worker-4@app1", "worker-5@app1").rstrip()
+    (crontabs / "ill").write_text(f"{ill}; touch {ends['ill']}\n", encoding="utf-8")
+    mounts = {
+        crontabs: "/etc/cron.d",
+        none: "/var/spool/cron/crontabs",
+        nothing: "/etc/crontab",
+        mailbox.sendmail: mailbox.place,
+    }
+    with daemon(*over(mounts, cron, "-f"), log=tmp_path / "log", inside=PRIVATE) as running:
+
+        def done() -> bool:
+            return all(end.exists() for end in ends.values()) and not children(running.pid or 0)
+
+        running.wait_for(done, "the jobs have not ended")
+    (mail,) = mailbox.mails()
+    assert text_of(mail) == ILL
+    assert mail["To"] == "root"
+    assert mail["Subject"].endswith(f"{ill.splitlines()[-1].partition(' root ')[2]}; touch {ends['ill']}")
+
+
+USER_SYSTEMD = """\
+mkdir -p /run/systemd/system /run/user
+export XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME="$1"
+/lib/systemd/systemd --user --unit=celery_workers.timer &
+until systemctl --user show -p ExecMainExitTimestampMonotonic celery_workers.service 2>&- | grep -q '=[1-9]'
+do sleep .1; done
+systemctl --user show -p Result -p ExecMainStatus celery_workers.service
+systemctl --user exit
+wait
+"""
+
+
+@pytest.mark.celery
+@pytest.mark.parametrize(("expected", "result"), [(4, "success 0"), (5, "exit-code 2")], ids=["ok", "crit"])
+def test_systemd_mails_when_something_is_wrong_and_then_alone(
+    tmp_path: Path, fleet: Fleet, expected: int, result: str
+) -> None:
+    executable("mail", package="bsd-mailx")
+    executable("/lib/systemd/systemd", package="systemd")
+    mailbox = Mailbox(tmp_path)
+    units = tmp_path / "systemd" / "user"
+    units.mkdir(parents=True)
+    expecting = {"worker-4@app1": f"worker-{expected}@app1"}
+    service = adapted("systemd/celery_workers.service", {"User=shop\n": "", **expecting, **changes(fleet)})
+    (units / "celery_workers.service").write_text(service, encoding="utf-8")
+    timer = adapted("systemd/celery_workers.timer", {"OnCalendar=*:0/5": "OnActiveSec=0", "DelaySec=30": "DelaySec=0"})
+    (units / "celery_workers.timer").write_text(timer, encoding="utf-8")
+    try:
+        mounts = {mailbox.sendmail: mailbox.place}
+        said = run_privately(mounts, "sh", "-c", USER_SYSTEMD, "sh", units.parents[1]).output
+    finally:
+        remove_control_groups()
+    assert "Result={}\nExecMainStatus={}\n".format(*result.split()) in said
+    mails = mailbox.mails()
+    assert [text_of(mail) for mail in mails] == ([] if result == "success 0" else [ILL])
+    assert all(mail["Subject"] == f"Celery workers on {os.uname().nodename}" for mail in mails)
+
+
+def remove_control_groups() -> None:
+    """Take away the empty ones that systemd leaves behind."""
+    root = Path("/sys/fs/cgroup")
+    own = {line.split(":", 2)[2].lstrip("/") for line in Path("/proc/self/cgroup").read_text("ascii").splitlines()}
+    for hierarchy in (root, *root.iterdir()):
+        for group in own:
+            with suppress(OSError):
+                (hierarchy / group / "init.scope").rmdir()
+
+
+def test_systemd_verifies_the_units() -> None:
+    analyze = executable("systemd-analyze", package="systemd")
+    units = [CONTRIB / "systemd" / f"celery_workers.{kind}" for kind in ("service", "timer")]
+    done = subprocess.run((analyze, "verify", *units), capture_output=True, check=False, encoding="utf-8", timeout=60)
+    # It tells of the system's own units as well.
+    assert [line for line in done.stderr.splitlines() if "celery" in line] == []
+    assert done.returncode == 0
+
+
+def test_visudo_accepts_the_line() -> None:
+    visudo = executable("visudo", package="sudo")
+    file = CONTRIB / "sudoers.d" / "celery_workers"
+    done = subprocess.run((visudo, "-c", "-f", file), capture_output=True, check=False, encoding="utf-8", timeout=60)
+    assert (done.stdout.strip(), done.stderr, done.returncode) == (f"{file}: parsed OK", "", 0)
+
+
+def check_with_sudo(directory: Path, sudoers: str, command: str) -> Outcome:
+    """Return what the command of a shell says when nobody runs it, who may do what these sudoers let them."""
+    executable("sudo", package="sudo")
+    file = directory / "sudoers"
+    file.write_text(SUDOERS + sudoers, encoding="utf-8")
+    file.chmod(0o440)
+    nobody = pwd.getpwnam("nobody")
+    # Nobody may read all files, for the plugin may lie in a home directory, but has no other rights.
+    setpriv = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    reading = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+    return run_privately({file: "/etc/sudoers"}, *setpriv, *reading, "sh", "-c", command)
+
+
+@pytest.mark.celery
+def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
+    sudoers = adapted("sudoers.d/celery_workers", {"nagios ALL=(shop)": "nobody ALL=(root)", **application(fleet)})
+    nrpe = adapted(
+        "nrpe/celery_workers.cfg",
+        {f"{INSTALLED} --timeout 7": f"{PLUGIN} --timeout 60", "-u shop": "-u root", **application(fleet)},
+    )
+    command = nrpe.partition("command[check_celery_workers_sudo]=")[2].strip()
+    verdict = check_with_sudo(tmp_path, sudoers, command)
+    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+
+    for other in (f"sudo -n -u root {PLUGIN} -V", command.partition(" -- ")[2].replace("-t 4", "-t 5")):
+        refused = check_with_sudo(tmp_path, sudoers, f"{PLUGIN} worker-4@app1 -- {other}")
+        assert refused.output.endswith(
+            "sudo ended with exit status 1, 0 of 4 workers had answered: sudo: a password is required\n"
+        )
+        assert refused.code == UNKNOWN
