@@ -1,0 +1,111 @@
+"""The plugin as one file, built by contrib/zipapp, on Pythons that have no package."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemons import CONTRIB, executable
+from running import CRITICAL, OK, UNKNOWN, Outcome
+
+pytestmark = pytest.mark.daemon
+
+PLAIN = executable("/usr/bin/python3", package="python3-minimal")
+ANSWERS = "->  w-1@a: OK\n->  w-3@a: OK\n\n2 nodes online.\n"
+VERDICT = (
+    "CELERY WORKERS CRITICAL - 1 of 3 workers missing: w-2@a"
+    " | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;3 missing_servers=0;;;0"
+    " online=2;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
+    "Worker w-2@a was missing\n"
+)
+# Tells on standard error when source is compiled, as it is where no compiled code fits.
+WATCH = """\
+import runpy, sys
+def tell(event, arguments):
+    if event == "compile" and arguments[1] != "<string>":
+        sys.stderr.write(f"{arguments[1]} is compiled\\n")
+sys.addaudithook(tell)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def works(python: str) -> bool:
+    return subprocess.run((python, "-IS", "-c", ""), stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def pythons() -> Iterator[str]:
+    """Yield the paths of the Pythons on PATH and of pyenv's, one for each version."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    places = [*os.get_exec_path(), *map(str, versions.glob("3.*/bin"))]
+    for minor in range(9, 30):
+        found = (shutil.which(f"python3.{minor}", path=place) for place in places)
+        yield from itertools.islice((python for python in found if python and works(python)), 1)
+
+
+def run(*command: str | Path, text: str = ANSWERS, env: dict[str, str] | None = None) -> Outcome:
+    done = subprocess.run(command, input=text, env=env, capture_output=True, check=False, encoding="utf-8", timeout=60)
+    assert done.stderr == ""
+    return Outcome(done.stdout, done.returncode)
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The file, built twice."""
+    files = [tmp_path_factory.mktemp(name) / "check_celery_workers" for name in ("first", "second")]
+    builder = (sys.executable, CONTRIB / "zipapp" / "build.py", "--python", PLAIN, "--output")
+    builders = [subprocess.Popen((*builder, file), stdin=subprocess.DEVNULL) for file in files]
+    assert [builder.wait() for builder in builders] == [0, 0]
+    return files
+
+
+@pytest.fixture
+def plugin(builds: list[Path]) -> Path:
+    return builds[0]
+
+
+def test_same_bytes(builds: list[Path]) -> None:
+    first, second = (file.read_bytes() for file in builds)
+    assert first == second
+
+
+def test_executable_with_no_environment(plugin: Path) -> None:
+    assert run(plugin, "w-3@a", env={}) == (VERDICT, CRITICAL)
+
+
+def test_isolated_and_without_site_packages(plugin: Path) -> None:
+    assert run(PLAIN, "-I", "-S", plugin, "w-3@a") == (VERDICT, CRITICAL)
+
+
+@pytest.mark.parametrize("python", list(pythons()), ids=os.path.basename)
+def test_on_every_python(plugin: Path, python: str) -> None:
+    assert run(python, "-I", "-S", plugin, "w-3@a") == (VERDICT, CRITICAL)
+
+
+def test_command(plugin: Path) -> None:
+    verdict = run(plugin, "w-1@a", "--ignore", "w-3@a", "--", "echo", ANSWERS, env={"PATH": os.defpath})
+    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 1 of 1 worker online on 1 server", OK)
+
+
+def test_usage_error(plugin: Path) -> None:
+    outcome = run(plugin, "w-0@a")
+    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
+    assert outcome.code == UNKNOWN
+
+
+def test_nothing_is_compiled_at_start(plugin: Path) -> None:
+    assert run(PLAIN, "-I", "-S", "-c", WATCH, plugin, "w-3@a") == (VERDICT, CRITICAL)
+
+
+def test_licences_are_inside(plugin: Path) -> None:
+    with zipfile.ZipFile(plugin) as archive:
+        licences = [name for name in archive.namelist() if "LICENSE" in name]
+        assert sorted(name.partition("-")[0] for name in licences) == ["check_celery_workers", "nagiosplugin"]
+        assert all(archive.read(name) for name in licences)
