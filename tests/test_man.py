@@ -1,0 +1,68 @@
+"""The manual page and the completion, which are built from the options."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from daemons import CONTRIB, executable
+
+from check_celery_workers.options import parser
+
+COMPLETION = CONTRIB / "completion" / "check_celery_workers.bash"
+PAGE = CONTRIB / "man" / "check_celery_workers.1"
+COMPLETE = """\
+. "$1"
+COMP_WORDS=("${@:2}")
+COMP_CWORD=$(($# - 2))
+"$(complete -p check_celery_workers | sed 's/.* -F \\([^ ]*\\).*/\\1/')"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize("file", [PAGE, COMPLETION], ids=["man", "completion"])
+def test_is_what_the_options_give(file: Path) -> None:
+    build = (sys.executable, file.with_name("build.py"))
+    assert subprocess.run(build, stdout=subprocess.PIPE, check=True).stdout == file.read_bytes()
+
+
+@pytest.mark.daemon
+def test_man_page_tells_of_every_option() -> None:
+    man = executable("man", package="man-db")
+    done = subprocess.run(
+        (man, "--warnings", "-l", PAGE),
+        env={"MANWIDTH": "80", "MAN_KEEP_FORMATTING": "", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    )
+    assert done.stderr == ""
+    options = {text for action in parser()._actions for text in action.option_strings}  # noqa: SLF001
+    headings = re.findall(r"^ {7}(-.*)$", done.stdout, re.MULTILINE)
+    told = {option for heading in headings for option in re.findall(r"(?<!\S)--?\w[\w-]*", heading)}
+    # argparse-manpage takes it for granted.
+    assert options - told == {"-h", "--help"}
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["--malf"], ["--malfunctioning-warning", "--malfunctioning-critical"]),
+        (["w-2@a", "--first-index", ""], ["auto", "0", "1"]),
+        (["--expect-file", str(CONTRIB / "ma")], [str(CONTRIB / "man")]),
+        (["w-2@a", "--", "celery", "--"], [""]),
+    ],
+)
+def test_completion(typed: list[str], offered: list[str]) -> None:
+    bash = executable("bash", package="bash")
+    done = subprocess.run(
+        (bash, "--norc", "-c", COMPLETE, "bash", COMPLETION, "check_celery_workers", *typed),
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (offered, "")
