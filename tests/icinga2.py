@@ -7,10 +7,10 @@ with node.running() as checks:
 
 from __future__ import annotations
 
-import getpass
 import grp
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -103,8 +103,8 @@ class Icinga2:
             "ZoneName": name,
             "PluginDir": plugins,
             "PluginContribDir": plugins,
-            "RunAsUser": getpass.getuser(),
-            "RunAsGroup": grp.getgrgid(os.getgid()).gr_name,
+            "RunAsUser": pwd.getpwuid(os.geteuid()).pw_name,
+            "RunAsGroup": grp.getgrgid(os.getegid()).gr_name,
         }
         self._defines = [f"--define={constant}={value}" for constant, value in settings.items()]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,9 +50,9 @@ class Director:
         """Run its database."""
         install = executable("mariadb-install-db", package="mariadb-server-core")
         server = executable("mariadbd", package="mariadb-server-core")
-        data = f"--datadir={self._directory / 'data'}"
+        own = (f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--datadir={self._directory / 'data'}")
         subprocess.run(
-            (install, "--no-defaults", f"--user={getpass.getuser()}", data, "--auth-root-authentication-method=normal"),
+            (install, "--no-defaults", *own, "--auth-root-authentication-method=normal"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,
@@ -60,9 +60,9 @@ class Director:
         )
         start = self._directory / "start.sql"
         start.write_text("CREATE DATABASE director CHARACTER SET utf8mb4;\n", encoding="utf-8")
-        options = (f"--user={getpass.getuser()}", data, f"--socket={self._socket}", f"--init-file={start}")
+        options = (*own, "--skip-networking", f"--socket={self._socket}", f"--init-file={start}")
         log = self._directory / "db.log"
-        with daemon(server, "--no-defaults", "--skip-networking", *options, log=log) as database:
+        with daemon(server, "--no-defaults", *options, log=log) as database:
             database.wait_for(self._socket.exists, "no database listens")
             self.run("migration", "run")
             yield self

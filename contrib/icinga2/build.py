@@ -26,7 +26,7 @@ CHECK_COMMAND = """\
  * Each option is a custom variable of the host or the service: celery_workers_<option>, with _ for -. services.conf,
  * beside this file, has services for it.
  *   vars.celery_workers_expect = [ "worker-4@app1", "celery@web-*=2..8" ]
- *   vars.celery_workers_expect_file = [ "/etc/celery-workers" ]
+ *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
  *   vars.celery_workers_unexpected_critical = 0
  *   vars.celery_workers_verbose = 2
  *   vars.celery_workers_command = [ "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir", "/srv/shop", "status" ]
