@@ -22,7 +22,7 @@ from typing import NamedTuple
 from daemons import CONTRIB, DEADLINE, Daemon, daemon, executable
 from helptext import options
 
-SERVICES = (CONTRIB / "icinga2" / "services.conf").read_text(encoding="utf-8")
+SERVICES = (CONTRIB / "icinga2" / "celery_workers_services.conf").read_text(encoding="utf-8")
 CONFIGURATION = """\
 include <itl>
 include <plugins>
@@ -172,7 +172,7 @@ class Checks(NamedTuple):
 
 
 def host(name: str, checked: str, variables: Mapping[str, object]) -> str:
-    """Return the definition of a host that services.conf gives its service."""
+    """Return the definition of a host that asks for its service so."""
     lines = [f'object Host "{name}" {{', '\timport "generic-host"', '\taddress = "127.0.0.1"']
     for variable, value in {"celery_checked": checked, **variables}.items():
         # Icinga's strings are written as JSON's are, and a dollar sign in them starts a macro.

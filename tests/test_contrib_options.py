@@ -13,7 +13,7 @@ from running import run
 
 CONTRIB = Path(__file__).resolve().parents[1] / "contrib"
 CHECK_COMMAND = (CONTRIB / "icinga2" / "check_celery_workers.conf").read_text(encoding="utf-8")
-SERVICES = (CONTRIB / "icinga2" / "services.conf").read_text(encoding="utf-8")
+SERVICES = (CONTRIB / "icinga2" / "celery_workers_services.conf").read_text(encoding="utf-8")
 OPTIONS = {option.name: option for option in options()}
 NOT_THE_PLUGINS = {
     "--workdir": "celery",
@@ -74,6 +74,14 @@ def test_check_command_outlasts_the_plugin() -> None:
     assert minutes
     assert seconds
     assert int(minutes[1]) * 60 > int(seconds[1])
+
+
+def test_icinga_has_no_such_files_already() -> None:
+    samples = {
+        *("app.conf", "commands.conf", "downtimes.conf", "groups.conf", "hosts.conf", "notifications.conf"),
+        *("services.conf", "templates.conf", "timeperiods.conf", "users.conf"),
+    }
+    assert samples.isdisjoint(path.name for path in (CONTRIB / "icinga2").iterdir())
 
 
 def test_nrpe_has_the_command_of_the_service() -> None:

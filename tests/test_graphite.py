@@ -159,7 +159,7 @@ def test_graphs_show_what_the_plugin_counts(tmp_path: Path) -> None:
     with graphite(tmp_path / "graphite") as running:
         files = {
             "conf.d/check_celery_workers.conf": CHECK_COMMAND,
-            "conf.d/services.conf": SERVICES,
+            "conf.d/celery_workers_services.conf": SERVICES,
             "conf.d/hosts.conf": host("app1", "locally", variables),
             "conf.d/graphite.conf": WRITER.format(port=running.line_port),
         }

@@ -46,7 +46,7 @@ object ApiListener "api" {{
 
 def single(tmp_path: Path, plugins: Path, hosts: str) -> Icinga2:
     """Return a node without agents, with the files in conf.d."""
-    files = {"check_celery_workers.conf": CHECK_COMMAND, "services.conf": SERVICES, "hosts.conf": hosts}
+    files = {"check_celery_workers.conf": CHECK_COMMAND, "celery_workers_services.conf": SERVICES, "hosts.conf": hosts}
     return Icinga2(tmp_path / "icinga2", plugins, {f"conf.d/{name}": text for name, text in files.items()})
 
 
@@ -61,7 +61,7 @@ def test_icinga_accepts_the_files(tmp_path: Path) -> None:
     files = {
         "conf.d/zones.conf": ZONES.format(port=5665),
         "zones.d/global-templates/check_celery_workers.conf": CHECK_COMMAND,
-        "zones.d/master/services.conf": SERVICES,
+        "zones.d/master/celery_workers_services.conf": SERVICES,
         "zones.d/master/hosts.conf": "".join(
             host(name, checked, {})
             for name, checked in [("app1", "locally"), ("agent", "agent"), ("app3", "ssh"), ("app4", "nrpe")]
@@ -156,7 +156,7 @@ def test_every_option_reaches_the_plugin_of_an_agent(tmp_path: Path) -> None:
     ports = {"master": free_port(), "agent": free_port()}
     files = {
         "zones.d/global-templates/check_celery_workers.conf": CHECK_COMMAND,
-        "zones.d/master/services.conf": SERVICES,
+        "zones.d/master/celery_workers_services.conf": SERVICES,
         "zones.d/master/hosts.conf": host("agent", "agent", every_variable()),
     }
     zones = {name: ZONES.format(port=ports["master"]) + API.format(port=port) for name, port in ports.items()}

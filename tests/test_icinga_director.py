@@ -94,7 +94,7 @@ def test_every_option(tmp_path: Path) -> None:
         assert len(command["fields"]) == len(fields)
         files = {
             "conf.d/commands.conf": director.run("command", "show", "celery_workers"),
-            "conf.d/services.conf": SERVICES,
+            "conf.d/celery_workers_services.conf": SERVICES,
             "conf.d/hosts.conf": host("full", "locally", every_variable()) + host("bare", "locally", {}),
         }
     with Icinga2(tmp_path / "icinga2", recorder(tmp_path / "plugins"), files).running() as icinga:

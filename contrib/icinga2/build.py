@@ -23,8 +23,8 @@ CHECK_COMMAND = """\
  * the master. It needs no change where the plugin is in PluginContribDir of constants.conf, on each host that runs it:
  *   ln -s /opt/check_celery_workers/bin/check_celery_workers /usr/lib/nagios/plugins/
  *
- * Each option is a custom variable of the host or the service: celery_workers_<option>, with _ for -. services.conf,
- * beside this file, has services for it.
+ * celery_workers_services.conf, beside this file, has services for it. Each option is a custom variable of the host or
+ * the service: celery_workers_<option>, with _ for -.
  *   vars.celery_workers_expect = [ "worker-4@app1", "celery@web-*=2..8" ]
  *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
  *   vars.celery_workers_unexpected_critical = 0
