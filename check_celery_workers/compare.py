@@ -98,7 +98,7 @@ def compare(inventory: Inventory, answers: Answers, ignore: PatternIndex) -> Com
     spare = _Spare(answers.workers, inventory)
     _compare_fixed(comparison, inventory, answers, spare)
     if inventory.patterns:
-        _compare_patterns(comparison, inventory, spare)
+        _compare_patterns(comparison, inventory, spare, ignore)
     if ignore:
         spare.take(ignore)
     spare.tell(comparison.unexpected)
@@ -171,19 +171,22 @@ def _repeated(digits: Iterable[str]) -> Iterator[int]:
         seen.add(index)
 
 
-def _compare_patterns(comparison: Comparison, inventory: Inventory, spare: _Spare) -> None:
+def _compare_patterns(comparison: Comparison, inventory: Inventory, spare: _Spare, ignore: PatternIndex) -> None:
     """Let the patterns take what they match of what is spare; find what is missing or too many of each."""
     taken = spare.take(PatternIndex(inventory.patterns.values()))
     for pattern in inventory.patterns.values():
-        servers = taken.get(pattern, [])
-        matched = len(servers)
+        nodes = taken.get(pattern, [])
+        matched = len(nodes)
         if matched < pattern.low:
             comparison.missing.add_pattern(pattern, matched, pattern.low - matched)
         elif pattern.high is not None and matched > pattern.high:
-            comparison.unexpected.add_pattern(pattern, matched, matched - pattern.high)
+            # The ignored ones count up to what may be there, and are never too many.
+            noticed = sum(not ignore.first(node) for node in nodes)
+            if noticed > pattern.high:
+                comparison.unexpected.add_pattern(pattern, noticed, noticed - pattern.high)
             matched = pattern.high
         comparison.present += matched
-        comparison.servers.update(servers)
+        comparison.servers.update(node.partition("@")[2] for node in nodes)
 
 
 class _Spare:
@@ -202,16 +205,17 @@ class _Spare:
         self.either: dict[Worker, int] = {}
 
     def take(self, patterns: PatternIndex) -> dict[Pattern, list[str]]:
-        """Take away the workers that match one of the patterns; return by pattern the server of each."""
+        """Take away the workers that match one of the patterns; return their node names by pattern."""
         taken: dict[Pattern, list[str]] = {}
         for worker, indexes in list(self.workers.items()):
             rest = []
             for digits in indexes:
-                pattern = patterns.first(join(worker, digits))
+                node = join(worker, digits)
+                pattern = patterns.first(node)
                 if not pattern and number(digits) == self.either.get(worker):
                     pattern = patterns.first(join(worker, 0))
                 if pattern:
-                    taken.setdefault(pattern, []).append(worker[1])
+                    taken.setdefault(pattern, []).append(node)
                 else:
                     rest.append(digits)
             self.workers[worker] = rest

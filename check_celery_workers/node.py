@@ -38,11 +38,11 @@ def join(worker: Worker, index: int | str) -> str:
     return f"{name}@{server}" if index in ("", UNNUMBERED) else f"{name}-{index}@{server}"
 
 
-def natural(text: str) -> list[str | int]:
+def natural(text: str) -> tuple[list[str | int], str]:
     """Return a sort key that puts `w-2@a` before `w-10@a`."""
     parts: list[str | int] = [*re.split(r"([0-9]{1,18})", text)]
     parts[1::2] = map(int, parts[1::2])
-    return parts
+    return parts, text
 
 
 def printable(text: str, longest: int = 200) -> str:

@@ -176,6 +176,15 @@ def test_patterns(expected: str, nodes: list[str], headline: str, findings: list
     assert (outcome.headline, outcome.findings) == (f"CELERY WORKERS {headline}", findings)
 
 
+def test_ignored_workers_are_never_too_many_of_a_pattern() -> None:
+    nodes = ["w-1@a", "w-2@a", "w-9@a"]
+    assert check("w-*@a=2", "--ignore", "w-9@a", text=online(*nodes)).code == OK
+    assert check("w-*@a=3", "--ignore", "w-9@a", text=online(*nodes)).code == OK
+    assert check("w-*@a=1", "--ignore", "w-9@a", text=online(*nodes)).findings == [
+        "Pattern w-*@a matched 2 workers instead of 1, accounts for 1 unexpected worker"
+    ]
+
+
 def test_many_patterns_are_told_apart() -> None:
     nodes = [f"{name}-{i}@s{j}" for name in ("a", "ab", "b") for i in range(3) for j in range(3)]
     assert check("a-*@s?=9", "ab-*=9", "*=9", text=online(*nodes)).code == OK
