@@ -58,10 +58,14 @@ def run(*command: str | Path, text: str = ANSWERS, env: dict[str, str] | None = 
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The file, built twice."""
-    files = [tmp_path_factory.mktemp(name) / "check_celery_workers" for name in ("first", "second")]
-    builder = (sys.executable, CONTRIB / "zipapp" / "build.py", "--python", PLAIN, "--output")
-    builders = [subprocess.Popen((*builder, file), stdin=subprocess.DEVNULL) for file in files]
+    """The file, built twice, each time in another directory, another time zone and with other hashes."""
+    files = []
+    builders = []
+    for zone, seed in (("UTC", "1"), ("Asia/Kolkata", "2")):
+        files.append(tmp_path_factory.mktemp("build") / "check_celery_workers")
+        command = (sys.executable, CONTRIB / "zipapp" / "build.py", "--python", PLAIN, "--output", files[-1])
+        env = {**os.environ, "TZ": zone, "PYTHONHASHSEED": seed}
+        builders.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env))
     assert [builder.wait() for builder in builders] == [0, 0]
     return files
 

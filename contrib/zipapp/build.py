@@ -56,7 +56,7 @@ def install(tree: Path) -> None:
 def compile_all(tree: Path, python: str) -> None:
     """Compile every module for this Python, beside its source, which is there for all other versions."""
     compiler = (python, "-S", "-m", "compileall", "-q", "-b", "--invalidation-mode", "unchecked-hash")
-    # The order of a set's elements is part of the compiled code.
+    # Before Python 3.11 the order of a set's elements is part of the compiled code.
     subprocess.run((*compiler, "-s", tree, tree), env={**os.environ, "PYTHONHASHSEED": "0"}, check=True)
 
 
