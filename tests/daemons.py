@@ -197,7 +197,7 @@ def confinement(*options: str) -> tuple[str, ...]:
         subprocess.run((*unshare, "true"), stdin=subprocess.DEVNULL, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         if options:
-            pytest.skip(f"needs the right to run {' '.join(unshare)}: run the tests as root")
+            pytest.skip(f"needs the right to run {' '.join(unshare)} true")
         return ()
     return unshare
 

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.daemon
 
 INSTALLED = "/usr/lib/nagios/plugins/check_celery_workers"
 PRIVATE = ("--mount", "--mount-proc")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root")
 # Mounts each pair of paths before the --, the first over the second, and becomes the command after it.
 MOUNT = """\
 while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done
@@ -113,6 +114,7 @@ def text_of(mail: Message) -> str:
     return re.sub(r"time=[0-9.]+s;;;0", "time=TIME", str(mail.get_payload()))
 
 
+@needs_root
 @pytest.mark.celery
 def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet: Fleet) -> None:
     cron = executable("cron", package="cron")
@@ -157,6 +159,7 @@ wait
 """
 
 
+@needs_root
 @pytest.mark.celery
 @pytest.mark.parametrize(("expected", "result"), [(4, "success 0"), (5, "exit-code 2")], ids=["ok", "crit"])
 def test_systemd_mails_when_something_is_wrong_and_then_alone(
@@ -222,6 +225,7 @@ def check_with_sudo(directory: Path, sudoers: str, command: str) -> Outcome:
     return run_privately({file: "/etc/sudoers"}, *setpriv, *reading, "sh", "-c", command)
 
 
+@needs_root
 @pytest.mark.celery
 def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
     sudoers = adapted("sudoers.d/celery_workers", {"nagios ALL=(shop)": "nobody ALL=(root)", **application(fleet)})
