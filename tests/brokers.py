@@ -1,0 +1,210 @@
+"""Real brokers of Debian's packages for the tests, each with ports and a directory of its own.
+
+with Redis(directory) as broker:
+    before = broker.contents()
+    use(broker.url)
+    assert broker.contents() == before
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Union
+
+START_DEADLINE = 120.0
+STOP_DEADLINE = 30.0
+RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+
+Contents = dict[str, Union[list[str], str]]
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Broker(ABC):
+    """A broker that runs as long as the context, and leaves no process and no file outside of its directory."""
+
+    package: str
+    url: str
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self._log = directory / "output.log"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @classmethod
+    @abstractmethod
+    def installed(cls) -> bool:
+        """Tell whether the package is."""
+
+    @abstractmethod
+    def contents(self) -> Contents:
+        """Return all that clients made on it."""
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Return when clients may come."""
+
+    def __enter__(self) -> Broker:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it orderly, as an administrator does."""
+        for process in reversed(self._processes):
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_DEADLINE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._processes.clear()
+
+    def _spawn(self, *command: str, env: Mapping[str, str] | None = None) -> None:
+        with self._log.open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    command,
+                    cwd=self.directory,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def _wait_for_port(self, port: int) -> None:
+        deadline = time.monotonic() + START_DEADLINE
+        while not _listens(port):
+            ended = any(process.poll() is not None for process in self._processes)
+            if ended or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.package} did not start:\n{self._log.read_text(errors='replace')}")
+            time.sleep(0.05)
+
+
+class Redis(Broker):
+    """Redis, which holds a queue as a list, and the bindings of an exchange as a set."""
+
+    package = "redis-server"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    @classmethod
+    def installed(cls) -> bool:
+        return all(map(shutil.which, ("redis-server", "redis-cli")))
+
+    def contents(self) -> Contents:
+        """Return each key, with its members where it is a set."""
+        keys = self._ask("KEYS", "*")
+        return {key: self._ask("SMEMBERS", key) if self._ask("TYPE", key) == ["set"] else "" for key in keys}
+
+    def _start(self) -> None:
+        self._spawn("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "")
+        self._wait_for_port(self.port)
+
+    def _ask(self, *command: str) -> list[str]:
+        done = subprocess.run(
+            ("redis-cli", "-p", str(self.port), *command), capture_output=True, check=True, text=True, timeout=60
+        )
+        return sorted(done.stdout.splitlines())
+
+
+class RabbitMQ(Broker):
+    """RabbitMQ, run by whoever runs the tests, with an epmd of its own."""
+
+    package = "rabbitmq-server"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self._epmd_port = free_port()
+        plugins = directory / "enabled_plugins"
+        plugins.write_text("[].\n", encoding="ascii")
+        self._environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C.UTF-8",
+            # The cookie that opens the node to rabbitmqctl lies there.
+            "HOME": str(directory),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_NODENAME": "tests@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_SERVER_START_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # Then its script is replaced by the node itself, which ends orderly at SIGTERM.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    @classmethod
+    def installed(cls) -> bool:
+        return (RABBITMQ_SCRIPTS / "rabbitmq-server").exists() and shutil.which("epmd") is not None
+
+    def contents(self) -> Contents:
+        """Return the exchanges, the queues and the bindings."""
+        return {
+            "exchanges": self._ask("list_exchanges", "name"),
+            "queues": self._ask("list_queues", "name"),
+            "bindings": self._ask("list_bindings", "source_name", "destination_name", "routing_key"),
+        }
+
+    def _start(self) -> None:
+        # Where none listens, the node starts one that stays for ever.
+        self._spawn("epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port))
+        self._wait_for_port(self._epmd_port)
+        self._spawn(str(RABBITMQ_SCRIPTS / "rabbitmq-server"), env=self._environment)
+        self._wait_for_port(self.port)
+        self._ask("await_startup")
+
+    def _ask(self, *command: str) -> list[str]:
+        port = str(free_port())
+        done = subprocess.run(
+            (str(RABBITMQ_SCRIPTS / "rabbitmqctl"), "--quiet", *command),
+            env={**self._environment, "RABBITMQ_CTL_DIST_PORT_MIN": port, "RABBITMQ_CTL_DIST_PORT_MAX": port},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=60,
+        )
+        return sorted(done.stdout.splitlines())
