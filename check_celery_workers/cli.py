@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         return UNKNOWN
     _occupy_standard_streams()
+    # In a large fleet, half the time went into looking for garbage, of which there is none.
+    gc.disable()
     verbose = 0
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
@@ -46,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         output, code = _unknown(f"a bug, please report it: {type(error).__name__}: {error}"), UNKNOWN
         if verbose >= 3:
             output += traceback.format_exc()
+    finally:
+        gc.enable()
     return code if _write(output) else UNKNOWN
 
 

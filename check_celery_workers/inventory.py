@@ -158,7 +158,9 @@ class Inventory:
         Raises UsageError that names FILE:LINE. It never repeats the line: under sudo that would read out any file.
         """
         for place, line in enumerate(lines, start=1):
-            text = re.sub(_COMMENT, "", line.lstrip("\ufeff")).strip()
+            text = line.lstrip("\ufeff").strip()
+            if "#" in text:
+                text = re.sub(_COMMENT, "", text).rstrip()
             if text:
                 try:
                     self._add(text)
