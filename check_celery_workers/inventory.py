@@ -26,6 +26,7 @@ _FIXED = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@(.+)").full
 _COUNTED = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+\.\.[0-9]*|\.\.[0-9]+)$"
 _COMMENT = r"(?:^|\s)#.*"
+_WILDCARD = r"[*?]|\[!?\]?[^\]]*\]?"
 _WILDCARDS = frozenset("*?[")
 
 _FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
@@ -37,18 +38,15 @@ class Demand:
 
     spans: in ascending order, pairs of an index and the one after the last; a worker without index has UNNUMBERED
     count: so many more, numbered from 0 or from 1, whichever the answers show
+    size: how many instances these are
     """
 
-    __slots__ = ("count", "spans")
+    __slots__ = ("count", "size", "spans")
 
     def __init__(self) -> None:
         self.spans: list[tuple[int, int]] = []
         self.count = 0
-
-    @property
-    def size(self) -> int:
-        """How many instances are expected."""
-        return self.count + sum(stop - start for start, stop in self.spans)
+        self.size = 0
 
     def add(self, start: int, stop: int) -> bool:
         """Expect the indexes from start to before stop; False where one of them is expected already."""
@@ -56,6 +54,15 @@ class Demand:
         if any(one < stop and start < end for one, end in self.spans[max(0, place - 1) : place + 1]):
             return False
         self.spans.insert(place, (start, stop))
+        self.size += stop - start
+        return True
+
+    def add_count(self, count: int) -> bool:
+        """Expect so many; False where one of them may be expected already."""
+        if self.count or any(start <= count and stop > 0 for start, stop in self.spans):
+            return False
+        self.count = count
+        self.size += count
         return True
 
     def first(self, indexes: set[int]) -> int:
@@ -92,31 +99,51 @@ class Pattern:
 class PatternIndex:
     """Finds the first of many patterns that a node name matches.
 
-    Patterns are looked up by the letters before their first wildcard, so that a thousand of them cost little more than
-    one.
+    Patterns are looked up by what stands before the first and after the last wildcard of NAME and of SERVER, so that a
+    thousand of them cost little more than one.
     """
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
-        self._by_prefix: dict[int, dict[str, list[tuple[int, Pattern]]]] = {}
-        for place, pattern in enumerate(patterns):
-            prefix = re.split(r"[*?[]", pattern.text, maxsplit=1)[0]
-            self._by_prefix.setdefault(len(prefix), {}).setdefault(prefix, []).append((place, pattern))
+        self._patterns = list(enumerate(patterns))
+        # By the lengths of the four ends, by the ends themselves.
+        self._by_ends: dict[tuple[int, ...], dict[tuple[str, ...], list[tuple[int, Pattern]]]] = {}
+        for place, pattern in self._patterns:
+            ends = _ends(pattern.text)
+            alike = self._by_ends.setdefault(tuple(map(len, ends)), {})
+            alike.setdefault(ends, []).append((place, pattern))
 
     def __bool__(self) -> bool:
         """Tell whether there are any patterns."""
-        return bool(self._by_prefix)
+        return bool(self._patterns)
 
     def first(self, node: str) -> Pattern | None:
         """Return the first of the patterns that the node name matches, None where none does."""
-        candidates: list[tuple[int, Pattern]] = []
-        for length, by_prefix in self._by_prefix.items():
-            candidates += by_prefix.get(node[:length], ())
-        if len(candidates) > 1:
-            candidates.sort(key=lambda candidate: candidate[0])
-        for _, pattern in candidates:
+        name, _, server = node.partition("@")
+        n, s = len(name), len(server)
+        candidates = [
+            candidate
+            for (a, b, c, d), alike in self._by_ends.items()
+            for candidate in alike.get((name[:a], name[n - b :], server[:c], server[s - d :]), ())
+        ]
+        candidates.sort()
+        # Of several @ nobody knows at which a pattern parts NAME and SERVER.
+        for _, pattern in self._patterns if "@" in server else candidates:
             if pattern.matches(node):
                 return pattern
         return None
+
+
+def _ends(pattern: str) -> tuple[str, str, str, str]:
+    """Return how NAME and SERVER of every node name that the pattern matches begin and end, each as far as it tells."""
+    literals = re.split(_WILDCARD, pattern)
+    first, last = literals[0], literals[-1]
+    parting = [literal for literal in literals if "@" in literal]
+    if not parting:
+        return first, "", "", last
+    name_end, _, server_start = parting[0].partition("@")
+    if len(parting) > 1 or "@" in server_start:
+        return "", "", "", ""
+    return first.partition("@")[0], name_end, server_start, last.rpartition("@")[2]
 
 
 class Inventory:
@@ -221,10 +248,8 @@ class Inventory:
         if self._first_index is not None:
             self._add_span(worker, self._first_index, self._first_index + count - 1)
             return
-        demand = self.workers.setdefault(worker, Demand())
-        if demand.count or any(start <= count and stop > 0 for start, stop in demand.spans):
+        if not self.workers.setdefault(worker, Demand()).add_count(count):
             raise _WrongError("the same worker is expected twice", "it once")
-        demand.count = count
 
 
 def _is_wild(text: str) -> bool:

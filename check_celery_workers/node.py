@@ -22,7 +22,7 @@ _LONGEST_INDEX = 18
 def split_index(name: str) -> tuple[str, str]:
     """Cut what stands before the @ into NAME and the digits of its index, which are empty where it has none."""
     stem, _, digits = name.rpartition("-")
-    if stem and digits.isdecimal() and len(digits) <= _LONGEST_INDEX:
+    if stem and digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST_INDEX:
         return stem, digits
     return name, ""
 

@@ -172,8 +172,8 @@ class Status:
         elif told in _NO_QUEUE and self._latest and line[0].isspace():
             self._answers.malfunctioning[join(*self._latest)] = NO_QUEUE
         elif _DUPLICATES in told:
-            names = told.partition(_DUPLICATES)[2].partition(": ")[2]
-            self._answers.duplicates.update(names.rstrip(".").split(", "))
+            names = told.partition(_DUPLICATES)[2].partition(": ")[2].removesuffix(".")
+            self._answers.duplicates.update(name for name in names.split(", ") if re.fullmatch(_NODE, name))
         else:
             self._others.append(line[:_OTHERS_LENGTH])
 

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from running import CRITICAL, OK, WARNING, check
 
+from check_celery_workers.inventory import Pattern, PatternIndex
+
 # The same examples in every run; more of them, and others each time, where the environment asks for a number.
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 some = settings(
@@ -326,3 +328,20 @@ def test_a_baseline_fed_back_is_ok(tmp_path: Path, fleet: list[Node], others: li
     ):
         assert outcome.code == OK
         assert outcome.headline.startswith(f"CELERY WORKERS OK - {len(nodes)} of {len(nodes)} worker")
+
+
+PATTERN_TEXTS = st.lists(
+    st.sampled_from([*"abab@@*?-1", "[ab]", "[!a]", "[@]", "[]a]", "[", "]", "!"]), max_size=7
+).map("".join)
+PATTERN_NODES = st.builds(
+    "{}@{}".format, st.text("ab-1*[]", min_size=1, max_size=4), st.text("ab-1@", min_size=1, max_size=4)
+)
+
+
+@some
+@given(texts=st.lists(PATTERN_TEXTS, max_size=8, unique=True), nodes=st.lists(PATTERN_NODES, min_size=1, max_size=8))
+def test_the_first_pattern_that_matches_is_found(texts: list[str], nodes: list[str]) -> None:
+    patterns = [Pattern(text, 0, None) for text in texts]
+    index = PatternIndex(patterns)
+    for node in nodes:
+        assert index.first(node) is next((pattern for pattern in patterns if fnmatchcase(node, pattern.text)), None)
