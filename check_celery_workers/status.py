@@ -69,12 +69,6 @@ class Answers:
         """Return how many node names answered."""
         return count(self.workers)
 
-    def merge(self, other: Answers) -> None:
-        """Add what others answered; a name that is in both is no duplicate: it was asked twice."""
-        add(self.workers, other.workers)
-        self.malfunctioning.update(other.malfunctioning)
-        self.duplicates.update(other.duplicates)
-
 
 def count(workers: dict[Worker, set[str]]) -> int:
     """Return how many instances these workers have."""
