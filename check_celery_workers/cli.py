@@ -17,9 +17,10 @@ import nagiosplugin
 from check_celery_workers import report
 from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.inquiry import Inquiry
-from check_celery_workers.inventory import Inventory, Pattern, PatternIndex, baseline
+from check_celery_workers.inventory import Inventory, baseline
 from check_celery_workers.node import printable
 from check_celery_workers.options import METRICS, SETTLE, parse, thresholds
+from check_celery_workers.pattern import Pattern, PatternIndex
 from check_celery_workers.plugin import OK, UNKNOWN, CountContext, Headline, Workers, explain
 from check_celery_workers.source import Source, Stream, read_file
 

@@ -101,8 +101,8 @@ class Command(Source):
     def _stop(self) -> None:
         """End the command and its children: with SIGINT as long as there is hope that it goes orderly, then harder.
 
-        In about one run of four, Celery on Redis hangs after SIGINT when its reply queue is already gone. What may not
-        be signalled, such as sudo, is left to end by itself.
+        Now and then Celery on Redis hangs after SIGINT, in its own clean-up and with its reply queue already gone. What
+        may not be signalled, such as sudo, is left to end by itself.
         """
         for number, patience in ((signal.SIGINT, 1.0), (signal.SIGTERM, 0.5), (signal.SIGKILL, 0.5)):
             try:

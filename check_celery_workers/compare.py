@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from check_celery_workers.inventory import Demand, Inventory, Pattern, PatternIndex
+from check_celery_workers.inventory import Demand, Inventory
 from check_celery_workers.node import Worker, join, number
+from check_celery_workers.pattern import Pattern, PatternIndex
 from check_celery_workers.status import Answers
 
 

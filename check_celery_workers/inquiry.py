@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from check_celery_workers.compare import compare
 from check_celery_workers.errors import CannotJudge, SourceError
-from check_celery_workers.inventory import Inventory, PatternIndex
+from check_celery_workers.inventory import Inventory
+from check_celery_workers.pattern import PatternIndex
 from check_celery_workers.source import Source
 from check_celery_workers.status import Answers, Status
 

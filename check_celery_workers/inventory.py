@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import translate
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.node import UNNUMBERED, Worker, join, natural, number, printable
+from check_celery_workers.pattern import Pattern, is_wild
 
 _NUMBER = "[0-9]{1,18}"
 _FIXED = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@(.+)").fullmatch
@@ -26,8 +26,6 @@ _FIXED = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@(.+)").full
 _COUNTED = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+\.\.[0-9]*|\.\.[0-9]+)$"
 _COMMENT = r"(?:^|\s)#.*"
-_WILDCARD = r"[*?]|\[!?\]?[^\]]*\]?"
-_WILDCARDS = frozenset("*?[")
 
 _FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 _PATTERN_FORMS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
@@ -84,68 +82,6 @@ class Demand:
         return bool(self.count) and (0 in indexes) == (self.count in indexes)
 
 
-class Pattern:
-    """A number of workers, `low` or more and at most `high` (None: any number), whose node name matches."""
-
-    __slots__ = ("high", "low", "matches", "text")
-
-    def __init__(self, text: str, low: int, high: int | None) -> None:
-        self.text = text
-        self.low = low
-        self.high = high
-        self.matches = re.compile(translate(text)).match
-
-
-class PatternIndex:
-    """Finds the first of many patterns that a node name matches.
-
-    Patterns are looked up by what stands before the first and after the last wildcard of NAME and of SERVER, so that a
-    thousand of them cost little more than one.
-    """
-
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
-        self._patterns = list(enumerate(patterns))
-        # By the lengths of the four ends, by the ends themselves.
-        self._by_ends: dict[tuple[int, ...], dict[tuple[str, ...], list[tuple[int, Pattern]]]] = {}
-        for place, pattern in self._patterns:
-            ends = _ends(pattern.text)
-            alike = self._by_ends.setdefault(tuple(map(len, ends)), {})
-            alike.setdefault(ends, []).append((place, pattern))
-
-    def __bool__(self) -> bool:
-        """Tell whether there are any patterns."""
-        return bool(self._patterns)
-
-    def first(self, node: str) -> Pattern | None:
-        """Return the first of the patterns that the node name matches, None where none does."""
-        name, _, server = node.partition("@")
-        n, s = len(name), len(server)
-        candidates = [
-            candidate
-            for (a, b, c, d), alike in self._by_ends.items()
-            for candidate in alike.get((name[:a], name[n - b :], server[:c], server[s - d :]), ())
-        ]
-        candidates.sort()
-        # Of several @ nobody knows at which a pattern parts NAME and SERVER.
-        for _, pattern in self._patterns if "@" in server else candidates:
-            if pattern.matches(node):
-                return pattern
-        return None
-
-
-def _ends(pattern: str) -> tuple[str, str, str, str]:
-    """Return how NAME and SERVER of every node name that the pattern matches begin and end, each as far as it tells."""
-    literals = re.split(_WILDCARD, pattern)
-    first, last = literals[0], literals[-1]
-    parting = [literal for literal in literals if "@" in literal]
-    if not parting:
-        return first, "", "", last
-    name_end, _, server_start = parting[0].partition("@")
-    if len(parting) > 1 or "@" in server_start:
-        return "", "", "", ""
-    return first.partition("@")[0], name_end, server_start, last.rpartition("@")[2]
-
-
 class Inventory:
     """All that must be there, built from EXPECTED.
 
@@ -200,7 +136,7 @@ class Inventory:
         counted = "=" in text and re.fullmatch(_COUNTED, text)
         if counted:
             self._add_pattern(*counted.groups())
-        elif _is_wild(text):
+        elif is_wild(text):
             raise _WrongError("a pattern needs the number of workers", _PATTERN_FORMS)
         else:
             self._add_fixed(text)
@@ -212,7 +148,7 @@ class Inventory:
             raise _WrongError("MIN is over MAX", "PATTERN=MIN..MAX")
         if not least and not upto:
             raise _WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
-        if least > 1 and not _is_wild(text):
+        if least > 1 and not is_wild(text):
             raise _WrongError("without *, ? or [...] it matches one worker alone", _FORMS)
         if text in self.patterns:
             raise _WrongError("the pattern is given twice", "it once")
@@ -252,10 +188,6 @@ class Inventory:
             raise _WrongError("the same worker is expected twice", "it once")
 
 
-def _is_wild(text: str) -> bool:
-    return not _WILDCARDS.isdisjoint(text)
-
-
 def baseline(workers: Mapping[Worker, Iterable[str]]) -> list[str]:
     """Return the EXPECTED that describe exactly these workers, given by their indexes in digits.
 
@@ -283,7 +215,7 @@ def _say(worker: Worker, first: int, last: int) -> str:
 def _says(text: str, worker: Worker) -> bool:
     """Tell whether the text, as a fixed form, expects this worker."""
     fixed = _FIXED(text)
-    plain = text.isprintable() and text[0] not in "#-" and not _is_wild(text) and not re.fullmatch(_COUNTED, text)
+    plain = text.isprintable() and text[0] not in "#-" and not is_wild(text) and not re.fullmatch(_COUNTED, text)
     return plain and fixed is not None and fixed.group(1, 4) == worker and not re.search(_MISNUMBERED, worker[0])
 
 

@@ -13,8 +13,9 @@ from check_celery_workers import report
 from check_celery_workers.compare import Comparison, compare
 from check_celery_workers.errors import CannotJudge
 from check_celery_workers.inquiry import Inquiry
-from check_celery_workers.inventory import Inventory, PatternIndex
+from check_celery_workers.inventory import Inventory
 from check_celery_workers.node import printable
+from check_celery_workers.pattern import PatternIndex
 
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 
 from check_celery_workers.compare import Comparison, Tally
-from check_celery_workers.inventory import Inventory, Pattern, baseline
+from check_celery_workers.inventory import Inventory, baseline
 from check_celery_workers.node import UNNUMBERED, Worker, join, natural, number, printable
+from check_celery_workers.pattern import Pattern
 
 # What is told of, its name, and what there is to tell: together they are the sentence.
 Finding = tuple[str, str, str]

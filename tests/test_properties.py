@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from running import CRITICAL, OK, WARNING, check
 
-from check_celery_workers.inventory import Pattern, PatternIndex
+from check_celery_workers.pattern import Pattern, PatternIndex
 
 # The same examples in every run; more of them, and others each time, where the environment asks for a number.
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
