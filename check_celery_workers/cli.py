@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNKNOWN
     except KeyboardInterrupt:
         output, code = _unknown("interrupted"), UNKNOWN
+    except MemoryError:
+        output, code = _unknown("not enough memory"), UNKNOWN
     except Exception as error:
         output, code = _unknown(f"a bug, please report it: {type(error).__name__}: {error}"), UNKNOWN
         if verbose >= 3:

@@ -42,8 +42,8 @@ class Command(Source):
         Raises CannotJudge, with its name and the reason, where that is not possible.
         """
         with contextlib.ExitStack() as cleanup, contextlib.ExitStack() as write_ends:
-            self._signals = cleanup.enter_context(_Signals())
             try:
+                self._signals = cleanup.enter_context(_Signals())
                 self._stdout, stdout = _pipe(cleanup, write_ends)
                 self._stderr, stderr = _pipe(cleanup, write_ends)
                 self._process = subprocess.Popen(
@@ -61,8 +61,12 @@ class Command(Source):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop what is left of the command."""
+        """Stop what is left of the command.
+
+        Raises CannotJudge where a signal came to end the plugin meanwhile, which otherwise would go on.
+        """
         self._cleanup.close()
+        self._heed_signals()
 
     def settle(self, seconds: float) -> None:
         """End after so many seconds from now, as if the text had."""
@@ -84,8 +88,8 @@ class Command(Source):
         ended = False
         while not ended:
             poll.poll(milliseconds(min(self._deadline, self._settled)))
-            if self._signals.received():
-                raise CannotJudge(f"ended by {self._signals.received()} before {self._name} came to its end")
+            self._signals.drain()
+            self._heed_signals()
             # Asked before the pipes are read, to the end of what it printed: its children may hold them open for ever.
             ended = self._process.poll() is not None
             yield from _read(lines, poll)
@@ -97,6 +101,10 @@ class Command(Source):
             yield pending.rest()
         if self._process.returncode:
             raise SourceError(f"{self._name} {_told_end(self._process.returncode)}")
+
+    def _heed_signals(self) -> None:
+        if self._signals.ending:
+            raise CannotJudge(f"ended by {self._signals.ending} before {self._name} came to its end")
 
     def _stop(self) -> None:
         """End the command and its children: with SIGINT as long as there is hope that it goes orderly, then harder.
@@ -129,7 +137,7 @@ class Command(Source):
             except PermissionError:
                 return False
             poll.poll(20)
-            self._signals.received()
+            self._signals.drain()
         return False
 
 
@@ -137,12 +145,14 @@ class _Signals:
     """Notes the signals that would end the plugin, and wakes a poll for these and for the end of a child.
 
     A signal that was ignored before has no more effect than that, but a child has it at its default again.
+
+    ending: the name of the signal that came to end the plugin, None as long as none did
     """
 
     _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
-        self._received: int | None = None
+        self.ending: str | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> _Signals:
@@ -161,16 +171,15 @@ class _Signals:
         """Let signals do again what they did before."""
         self._cleanup.close()
 
-    def received(self) -> str | None:
-        """Return the name of a signal that came to end the plugin, None as long as none did."""
+    def drain(self) -> None:
+        """Let a poll sleep again until the next signal."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.fd, 4096):
                 pass
-        return None if self._received is None else signal.Signals(self._received).name
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if number in self._ENDING and self._before.get(number) is not signal.SIG_IGN:
-            self._received = number
+            self.ending = signal.Signals(number).name
 
 
 def _pipe(read_end: contextlib.ExitStack, write_end: contextlib.ExitStack) -> tuple[int, int]:

@@ -20,7 +20,8 @@ from check_celery_workers.pattern import PatternIndex
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)
 
-_NUMBER = r"(?:[0-9]{1,15}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})"
+# Python writes numbers of more places with an exponent, which the guidelines do not know.
+_NUMBER = r"(?:[0-9]{1,15}(?:\.[0-9]{1,4})?|\.[0-9]{1,4})"
 _RANGE = rf"(?=.*[0-9~])@?(?:(?:~|-?{_NUMBER})?:)?(?:-?{_NUMBER})?"
 
 
@@ -57,7 +58,7 @@ class Threshold:
 
 
 def _decimal(number: float) -> str:
-    return f"{number:.6f}".rstrip("0").rstrip(".")
+    return f"{number:.4f}".rstrip("0").rstrip(".")
 
 
 class CountContext(nagiosplugin.Context):

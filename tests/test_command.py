@@ -243,6 +243,22 @@ def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: si
         assert plugin.wait() == UNKNOWN
 
 
+def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
+    stopping = tmp_path / "stopping"
+    script = (
+        f"[ -e {stopping} ] && sleep 60; (trap '' INT TERM; touch {stopping}; sleep 60) & wait $! & sleep 0.2; exit 1"
+    )
+    arguments = ["-t", "50", "w@a", "--attempts", "2", "--", "sh", "-c", script]
+    with subprocess.Popen([PLUGIN, *arguments], stdout=subprocess.PIPE, text=True) as plugin:
+        deadline = time.monotonic() + 30
+        while not stopping.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        plugin.send_signal(signal.SIGTERM)
+        assert plugin.stdout
+        assert plugin.stdout.read() == "CELERY WORKERS UNKNOWN - ended by SIGTERM before sh came to its end\n"
+
+
 def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
     """As sudo: here root without the right to signal the processes of others runs the plugin."""
     unprivileged = ["setpriv", "--bounding-set", "-kill", PLUGIN]
