@@ -24,6 +24,8 @@ from test_command import (
     marked,
 )
 
+pytestmark = pytest.mark.exhaustive
+
 MODULE = ("-m", "check_celery_workers")
 WELL_PIPED = WELL.replace(" time=0.5s;;;0", "")
 # Sets limits of the process, which are given as NAME=SOFT, and becomes the command that follows.

@@ -17,6 +17,8 @@ from check_celery_workers.inventory import Inventory
 from check_celery_workers.source import Lines
 from check_celery_workers.status import Answers, Status
 
+pytestmark = pytest.mark.exhaustive
+
 # The same examples in every run; more of them, and others each time, where the environment asks for a number.
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 
