@@ -19,7 +19,7 @@ from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.inquiry import Inquiry
 from check_celery_workers.inventory import Inventory, baseline
 from check_celery_workers.node import printable
-from check_celery_workers.options import METRICS, SETTLE, parse, thresholds
+from check_celery_workers.options import METRICS, SETTLE, Asked, parse, thresholds
 from check_celery_workers.pattern import Pattern, PatternIndex
 from check_celery_workers.plugin import OK, UNKNOWN, CountContext, Headline, Workers, explain
 from check_celery_workers.source import Source, Stream, read_file
@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(sys.argv[1:] if argv is None else argv)
         verbose = options.verbose
         output, code = _describe(options) if options.baseline else _check(options)
+    except Asked as asked:
+        output, code = str(asked), UNKNOWN
     except CannotJudge as error:
         output, code = _unknown(str(error)), UNKNOWN
-    except SystemExit:
-        return UNKNOWN
     except KeyboardInterrupt:
         output, code = _unknown("interrupted"), UNKNOWN
     except MemoryError:

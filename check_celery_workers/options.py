@@ -11,7 +11,7 @@ from functools import partial
 from check_celery_workers import __version__
 from check_celery_workers.errors import UsageError
 from check_celery_workers.node import printable
-from check_celery_workers.plugin import UNKNOWN, Threshold
+from check_celery_workers.plugin import Threshold
 
 TIMEOUT = 30.0
 SETTLE = 1.0
@@ -49,7 +49,7 @@ exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (cannot judge; wrong usage)
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options, with the COMMAND after a `--` as `command` and thresholds by metric as `thresholds`.
 
-    Raises UsageError where they are wrong. `--help` and `--version` print and exit with the code for UNKNOWN.
+    Raises UsageError where they are wrong, and Asked for `--help` and `--version`.
     """
     own, command = list(arguments), None
     if "--" in own:
@@ -164,14 +164,18 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+class Asked(Exception):  # noqa: N818 -- it is no error
+    """The help or the version was asked for, and nothing else is to be done; the message is what to print."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Leaves as a plugin must: argparse itself would exit with the codes for CRITICAL and OK."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see --help)")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002 -- argparse's own
-        raise SystemExit(UNKNOWN)
+    def _print_message(self, message: str, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's own
+        raise Asked(message)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
