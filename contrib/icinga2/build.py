@@ -29,7 +29,9 @@ CHECK_COMMAND = """\
  *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
  *   vars.celery_workers_unexpected_critical = 0
  *   vars.celery_workers_verbose = 2
- *   vars.celery_workers_command = [ "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir", "/srv/shop", "status" ]
+ *   vars.celery_workers_command = [
+ *     "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir", "/srv/shop", "status", "-t", "10"
+ *   ]
  * celery_workers_command is always needed, as Icinga gives the plugin no text to read. Write $$ for $ in all of them.
  */
 
