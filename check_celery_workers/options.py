@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -57,6 +58,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         own, command = own[:place], own[place + 1 :]
         if not command:
             raise UsageError("there is no COMMAND after the --")
+    for argument in own:
+        # Of such a value argparse makes an empty list before Python 3.13, and of a threshold thereby none.
+        if argument.endswith("--") and re.fullmatch("-[a-zA-Z]+--|--[a-z-]+=--", argument):
+            raise UsageError(f"{argument}: -- is no value (see --help)")
     # Names are compared as UTF-8, whatever the locale has made of them.
     own = [os.fsencode(argument).decode("utf-8", "surrogateescape") for argument in own]
     options = parser().parse_intermixed_args(own)

@@ -75,6 +75,8 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
             "w@a --first-index 2",
             "argument --first-index: invalid choice: '2' (choose from 'auto', '0', '1') (see --help)",
         ),
+        ("w@a --critical=--", "--critical=--: -- is no value (see --help)"),
+        ("w@a -qe--", "-qe--: -- is no value (see --help)"),
         ("w@a --settle 1", "--settle needs a COMMAND after --"),
         ("w@a --attempts 2", "--attempts needs a COMMAND after --"),
         ("w@a --wait", "--wait needs a COMMAND after --"),
