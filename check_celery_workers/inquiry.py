@@ -90,10 +90,13 @@ class Inquiry:
     def _enough(self) -> bool:
         if self._inventory is None or len(self.answers) < max(1, self._inventory.size):
             return False
-        return not compare(self._inventory, self.answers, PatternIndex(())).missing.count
+        return not self._missing(self._inventory)
 
     def _told_answered(self) -> str:
         if self._inventory is None:
             return f"{len(self.answers):,} workers had answered"
-        comparison = compare(self._inventory, self.answers, PatternIndex(()))
-        return f"{comparison.expected - comparison.missing.count:,} of {comparison.expected:,} workers had answered"
+        expected = self._inventory.size
+        return f"{expected - self._missing(self._inventory):,} of {expected:,} workers had answered"
+
+    def _missing(self, inventory: Inventory) -> int:
+        return compare(inventory, self.answers, PatternIndex(())).missing.count
