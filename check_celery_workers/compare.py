@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from check_celery_workers.inventory import Demand, Inventory
-from check_celery_workers.node import Worker, join, number
+from check_celery_workers.node import Worker, join, number, numbers
 from check_celery_workers.pattern import Pattern, PatternIndex
 from check_celery_workers.status import Answers
 
@@ -122,7 +122,7 @@ def _compare_fixed(comparison: Comparison, inventory: Inventory, answers: Answer
 
 
 def _compare_worker(comparison: Comparison, worker: Worker, demand: Demand, digits: set[str], spare: _Spare) -> None:
-    indexes = set(map(number, digits))
+    indexes = numbers(digits)
     gaps, left = _match(demand.numbered(indexes), sorted(indexes))
     if demand.undecided(indexes):
         if 0 in indexes:

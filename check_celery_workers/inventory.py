@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.node import UNNUMBERED, Worker, join, natural, number, printable
+from check_celery_workers.node import UNNUMBERED, Worker, join, natural, numbers, printable
 from check_celery_workers.pattern import Pattern, is_wild
 
 _NUMBER = "[0-9]{1,18}"
@@ -87,19 +87,15 @@ class Inventory:
 
     workers: what is expected of each worker by a fixed form
     patterns: in the order given, in which they take the workers that match
+    size: how many workers these are, of patterns the least number
     """
 
     def __init__(self, first_index: int | None = None) -> None:
         """Number COUNT workers from `first_index`, 0 or 1; None: from whichever the answers show, worker by worker."""
         self.workers: dict[Worker, Demand] = {}
         self.patterns: dict[str, Pattern] = {}
+        self.size = 0
         self._first_index = first_index
-
-    @property
-    def size(self) -> int:
-        """How many workers are expected, of patterns the least number."""
-        fixed = sum(demand.size for demand in self.workers.values())
-        return fixed + sum(pattern.low for pattern in self.patterns.values())
 
     def __bool__(self) -> bool:
         """Tell whether anything was given."""
@@ -153,6 +149,7 @@ class Inventory:
         if text in self.patterns:
             raise _WrongError("the pattern is given twice", "it once")
         self.patterns[text] = Pattern(text, least, most)
+        self.size += least
 
     def _add_fixed(self, text: str) -> None:
         fixed = _FIXED(text)
@@ -177,6 +174,7 @@ class Inventory:
         may_be_numbered = demand.count and first <= demand.count and last >= 0
         if may_be_numbered or not demand.add(first, last + 1):
             raise _WrongError("the same worker is expected twice", "it once")
+        self.size += last + 1 - first
 
     def _add_count(self, worker: Worker, count: int) -> None:
         if not count:
@@ -186,6 +184,7 @@ class Inventory:
             return
         if not self.workers.setdefault(worker, Demand()).add_count(count):
             raise _WrongError("the same worker is expected twice", "it once")
+        self.size += count
 
 
 def baseline(workers: Mapping[Worker, Iterable[str]]) -> list[str]:
@@ -197,7 +196,7 @@ def baseline(workers: Mapping[Worker, Iterable[str]]) -> list[str]:
     fixed: list[str] = []
     patterns: dict[tuple[int, str], int] = {}
     for worker, indexes in workers.items():
-        runs = [_say(worker, first, last) for first, last in _runs(sorted(set(map(number, indexes))))]
+        runs = [_say(worker, first, last) for first, last in _runs(sorted(numbers(indexes)))]
         if all(_says(text, worker) for text in runs):
             fixed += runs
             continue

@@ -10,6 +10,7 @@ a dash and up to 18 digits, compared as a number, so that `w-01@a` has index 1.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # (NAME, SERVER) of workers that differ in their index alone.
 Worker = tuple[str, str]
@@ -30,6 +31,11 @@ def split_index(name: str) -> tuple[str, str]:
 def number(digits: str) -> int:
     """Return the index that the digits stand for, UNNUMBERED for none."""
     return int(digits) if digits else UNNUMBERED
+
+
+def numbers(digits: Iterable[str]) -> set[int]:
+    """Return the indexes that these digits stand for."""
+    return {int(own) if own else UNNUMBERED for own in digits}
 
 
 def join(worker: Worker, index: int | str) -> str:

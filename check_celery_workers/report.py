@@ -7,7 +7,7 @@ from heapq import nsmallest
 
 from check_celery_workers.compare import Comparison, Tally
 from check_celery_workers.inventory import Inventory, baseline
-from check_celery_workers.node import UNNUMBERED, Worker, join, natural, number, printable
+from check_celery_workers.node import UNNUMBERED, Worker, join, natural, numbers, printable
 from check_celery_workers.pattern import Pattern
 
 # What is told of, its name, and what there is to tell: together they are the sentence.
@@ -119,7 +119,7 @@ def numbering(inventory: Inventory, workers: dict[Worker, set[str]]) -> Iterator
     counted = {join(worker, UNNUMBERED): worker for worker, demand in inventory.workers.items() if demand.count}
     for name in _first(counted):
         demand = inventory.workers[counted[name]]
-        indexes = set(map(number, workers.get(counted[name], ())))
+        indexes = numbers(workers.get(counted[name], ()))
         if indexes:
             first = "0 or 1" if demand.undecided(indexes) else demand.first(indexes)
             yield f"{printable(name)}: COUNT {demand.count:,} is numbered from {first}"

