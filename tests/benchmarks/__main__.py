@@ -1,0 +1,160 @@
+"""How long whole runs take, as ratios of processes run side by side. Prints what README shows.
+
+PYTHONPATH=tests .venv/bin/python -m benchmarks
+
+The plugin is installed into a virtual environment of its own for it, and built as one file, both with compiled code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+import venv
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.fleets import Fleet, other_fleets, usual_fleet, write_text
+from benchmarks.processes import ENVIRONMENT, Case, interleave
+from fleet import Fleet as Workers
+
+CLONE = Path(__file__).resolve().parents[2]
+
+# The least that a check in Python does with a status text.
+LOOP = r"""
+import re, sys
+match = re.compile(r"(?:->  | )?(\S+@\S+): (OK|ERROR)$").match
+answered = 0
+for line in sys.stdin:
+    if match(line):
+        answered += 1
+print(answered, "workers")
+"""
+
+
+class Installed:
+    """The plugin in a virtual environment, and as one file, with the Python that runs both."""
+
+    def __init__(self, directory: Path) -> None:
+        environment = directory / "venv"
+        venv.create(environment, with_pip=True)
+        self.python = str(environment / "bin" / "python")
+        self.plugin = str(environment / "bin" / "check_celery_workers")
+        self.one_file = str(directory / "check_celery_workers.pyz")
+        build = CLONE / "contrib" / "zipapp" / "build.py"
+        for command in (
+            ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile", CLONE),
+            (build, "--python", self.python, "--output", self.one_file),
+        ):
+            subprocess.run((self.python, *command), env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}, check=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only see whether they run: once each, and nothing large")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as temporary:
+        directory = Path(temporary)
+        installed = Installed(directory)
+        print(f"{dt.datetime.now().astimezone().date()}, {machine()}:\n")
+        show(start(installed, directory, 1 if quick else 40))
+        show(fleets(installed, directory, 1 if quick else 9, 1000 if quick else 1_000_000))
+        if not quick:
+            show(command(installed, 5))
+
+
+def machine() -> str:
+    """Return what ran the benchmarks."""
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    models = [line.partition(": ")[2] for line in cpuinfo.splitlines() if line.startswith("model name")]
+    model = f" of {models[0]}" if models else ""
+    return (
+        f"{os.cpu_count()} cores{model}, {platform.system()} {platform.release().partition('-')[0]}, Python"
+        f" {platform.python_version()}, nagiosplugin {version('nagiosplugin')}, Celery {version('celery')}"
+    )
+
+
+def show(rows: Iterator[tuple[str, ...]]) -> None:
+    """Print a Markdown table, its first row the heading, as its rows come."""
+    for place, row in enumerate(rows):
+        print(f"| {' | '.join(row)} |", flush=True)
+        if not place:
+            print(f"| --- |{' ---: |' * (len(row) - 1)}", flush=True)
+    print()
+
+
+def start(installed: Installed, directory: Path, rounds: int) -> Iterator[tuple[str, ...]]:
+    """Yield the table of a check of twelve workers: hardly more than the start of its process."""
+    yield "12 workers, from start to end", "ms", "times `import nagiosplugin`"
+    names = {"specialworker": "serverA", "otherworker": "serverB", "workername": "serverC"}
+    nodes = [f"{name}-{i}@{server}" for name, server in names.items() for i in range(4)]
+    text = write_text(directory / "text-12", len(nodes), nodes.__getitem__)
+    expected = [f"{name}-4@{server}" for name, server in names.items()]
+    says = "CELERY WORKERS OK - 12 of 12 workers online on 3 servers | "
+    imported, *others = interleave(
+        rounds,
+        Case("`import nagiosplugin`", (installed.python, "-c", "import nagiosplugin")),
+        Case("a bare interpreter", (installed.python, "-c", "pass")),
+        Case("`check_celery_workers`", (installed.plugin, *expected), says, text),
+        Case("`check_celery_workers.pyz`", (installed.one_file, *expected), says, text),
+    )
+    for timing in (imported, *others):
+        yield timing.case.name, f"{timing.seconds * 1000:.0f}", timing.against(imported)
+
+
+def fleets(installed: Installed, directory: Path, rounds: int, largest: int) -> Iterator[tuple[str, ...]]:
+    """Yield the table of fleets of any size."""
+    yield "fleet", "seconds", "times the loop", "peak memory"
+    for size in (1000, 10_000, 100_000, 1_000_000):
+        if size <= largest:
+            usual = usual_fleet(directory, size)
+            yield against_loop(installed, usual, usual.text, rounds)
+    size = min(largest, 100_000)
+    usual = usual_fleet(directory, size)
+    for other in other_fleets(directory, usual, size):
+        yield against_loop(installed, other, usual.text, rounds)
+
+
+def against_loop(installed: Installed, fleet: Fleet, loop_text: Path, rounds: int) -> tuple[str, ...]:
+    """Return the row of a fleet, against the loop over that text."""
+    loop, plugin = interleave(
+        rounds,
+        Case("the loop", (installed.python, "-c", LOOP), text=loop_text),
+        Case(fleet.name, (installed.plugin, "-t", "300", "-f", str(fleet.expected)), fleet.says, fleet.text),
+    )
+    return fleet.name, f"{plugin.seconds:.2f}", plugin.against(loop), plugin.peak
+
+
+def command(installed: Installed, rounds: int) -> Iterator[tuple[str, ...]]:
+    """Yield the table of the plugin that runs the command itself, against the pipe."""
+    yield "five real workers, all well, `-t 10`", "seconds", "times the pipe"
+    nodes = [f"worker-{i}@a" for i in range(5)]
+    says = "CELERY WORKERS OK - 5 of 5 workers online on 1 server | "
+    with Workers() as workers:
+        workers.start(*nodes)
+        status = shlex.join(workers.status_command("-t", "10"))
+        plugin = shlex.join([installed.plugin, "worker-5@a"])
+        environment = {**workers.environment, **ENVIRONMENT}
+        lines = {
+            "`celery status -t 10 2>&1 \\| check_celery_workers worker-5@a`": f"{status} 2>&1 | {plugin}",
+            "`check_celery_workers worker-5@a -- celery status -t 10`": f"exec {plugin} -- {status}",
+        }
+        timings = interleave(
+            rounds,
+            *(
+                Case(name, ("sh", "-c", line), says, cwd=workers.directory, environment=environment)
+                for name, line in lines.items()
+            ),
+        )
+    for timing in timings:
+        yield timing.case.name, f"{timing.seconds:.2f}", timing.against(timings[0])
+
+
+if __name__ == "__main__":
+    main()
