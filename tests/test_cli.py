@@ -139,6 +139,26 @@ def test_verbose_adds_lines_below(option: str, lines: int) -> None:
     )
 
 
+def test_verbose_tells_where_each_worker_is_numbered_from() -> None:
+    text = "u-0@a: OK\nv-1@a: OK\nv-2@a: OK\nw-1@a: OK\n"
+    lines = check("u-2@a", "v-2@a", "w-2@a", "x-2@a", "y-1..1@a", "-vv", text=text).findings
+    assert [line for line in lines if "COUNT" in line] == [
+        "u@a: COUNT 2 is numbered from 0",
+        "v@a: COUNT 2 is numbered from 1",
+        "w@a: COUNT 2 is numbered from 0 or 1",
+    ]
+
+
+def test_verbose_tells_the_workers_of_a_server_on_one_line() -> None:
+    nodes = ["w-7@a", "w-3@a", "w-2@a", "v@a", *(f"{letter * 300}@b" for letter in "uvwx")]
+    lines = check("w-7@a", "-v", "--unexpected-warning", "9", text="".join(f"{node}: OK\n" for node in nodes)).findings
+    listed = ", ".join(f"{letter * 300}@b" for letter in "uvwx")
+    assert lines[-2:] == [
+        "Online on a: 4 workers, v@a, w-2..3@a, w-7..7@a",
+        f"Online on b: 4 workers, {listed[:997]}...",
+    ]
+
+
 def test_the_raw_text_of_what_cannot_be_judged() -> None:
     assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
         "CELERY WORKERS UNKNOWN - no worker's answer in the status text: such ? thing\n"

@@ -44,6 +44,7 @@ def test_an_answer(line: str) -> None:
     status = read(f"{line}\n")
     assert nodes(status) == {"w-1@a"}
     assert status.doubt is None
+    assert not status.reason
     assert not status.answers.malfunctioning
 
 
@@ -88,6 +89,8 @@ def test_any_node_name(node: str) -> None:
         "[]",
         "* {'name': 'celery'}",
         "DuplicateNodenameWarning",
+        "all nodes online.",
+        "12 monkeys",
     ],
 )
 def test_no_answer(line: str) -> None:

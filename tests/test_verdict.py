@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check
 
+from check_celery_workers.report import fit
+
 
 def online(*nodes: str) -> str:
     """Return the status text, as of Celery 5, in which these nodes answer."""
@@ -37,6 +39,11 @@ def test_the_example_of_readme() -> None:
         ("w-2@a", ["w-01@a", "w-02@a"], "OK - 2 of 2 workers online on 1 server", []),
         ("w-1@a", ["w-1@a"], "OK - 1 of 1 worker online on 1 server", []),
         ("w-3..3@a", ["w-3@a"], "OK - 1 of 1 worker online on 1 server", []),
+        # An index has up to 18 digits.
+        ("w-1..1@a", ["w-000000000000000001@a"], "OK - 1 of 1 worker online on 1 server", []),
+        ("w-0000000000000000001@a=1", ["w-0000000000000000001@a"], "OK - 1 of 1 worker online on 1 server", []),
+        # NAME ends at the first @.
+        ("w-1..1@b@c w@c", ["w-1@b@c", "w@c"], "OK - 2 of 2 workers online on 2 servers", []),
         ("celery@web1.example.com", ["celery@web1.example.com"], "OK - 1 of 1 worker online on 1 server", []),
         ("a-b-c-2@x w@x", ["a-b-c-0@x", "a-b-c-1@x", "w@x"], "OK - 3 of 3 workers online on 1 server", []),
         # Fleets mix numberings: each worker's own answers decide.
@@ -58,6 +65,12 @@ def test_the_example_of_readme() -> None:
             ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a"],
             "WARNING - 1 worker unexpected: w-0@a or w-4@a",
             ["Worker w-0@a or w-4@a was unexpectedly present"],
+        ),
+        (
+            "w-4@a",
+            ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a", "w-7@a"],
+            "WARNING - 2 workers unexpected",
+            ["Worker w-0@a or w-4@a was unexpectedly present", "Worker w-7@a was unexpectedly present"],
         ),
         (
             "w-1@a v-2@a",
@@ -105,6 +118,15 @@ def test_the_example_of_readme() -> None:
             ["celery@a", "celery@b"],
             "WARNING - 1 worker unexpected: server b",
             ["Server b was unexpectedly present, accounts for 1 worker"],
+        ),
+        (
+            "w-1..1@a",
+            ["w-1@a", "w-9@a", "x-1@a", "x-2@a"],
+            "WARNING - 3 workers unexpected",
+            [
+                "Worker x@a was unexpectedly present, accounts for 2 workers",
+                "Worker w-9@a was unexpectedly present",
+            ],
         ),
         ("w@a", ["w-0@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None),
         ("Celery@a", ["celery@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None),
@@ -185,6 +207,20 @@ def test_ignored_workers_are_never_too_many_of_a_pattern() -> None:
     ]
 
 
+def test_a_pattern_that_ignored_workers_fill_has_no_finding() -> None:
+    outcome = check("w-*@a=2", "v@a", "--ignore", "w-9@a", text=online("w-1@a", "w-2@a", "w-9@a"))
+    assert outcome.findings == ["Worker v@a was missing"]
+
+
+def test_servers_are_those_that_have_a_worker_that_is_expected() -> None:
+    text = online("w-9@a", "x@b", "y@c@d")
+    outcome = check("w-1..2@a", "v@a", "x@b", "y*=1", "-c", "3", "--unexpected-warning", "1", text=text)
+    assert outcome.headline == "CELERY WORKERS OK - 2 of 5 workers online on 2 servers, 3 missing, 1 unexpected"
+    assert (
+        check("y*=2", text=online("y@c@d", "y@d")).headline == "CELERY WORKERS OK - 2 of 2 workers online on 2 servers"
+    )
+
+
 def test_many_patterns_are_told_apart() -> None:
     nodes = [f"{name}-{i}@s{j}" for name in ("a", "ab", "b") for i in range(3) for j in range(3)]
     assert check("a-*@s?=9", "ab-*=9", "*=9", text=online(*nodes)).code == OK
@@ -210,6 +246,8 @@ def test_ignore_takes_nothing_from_what_is_expected() -> None:
 
 def test_an_ignored_name_settles_which_of_two_is_unexpected() -> None:
     assert check("w-2@a", "--ignore", "w-0@a", text=online("w-0@a", "w-1@a", "w-2@a")).code == OK
+    outcome = check("w-2@a", "--ignore", "w-0@a", text=online("w-0@a", "w-1@a", "w-2@a", "w-9@a"))
+    assert outcome.findings == ["Worker w-9@a was unexpectedly present"]
 
 
 @pytest.mark.parametrize(
@@ -356,6 +394,31 @@ def test_a_text_that_is_not_whole_is_unknown() -> None:
     assert check("w@a", text="w@a: OK\n\n3 nodes online.\n") == Outcome(
         "CELERY WORKERS UNKNOWN - the status text is not whole: it names 1 of the 3 nodes that it counts\n", UNKNOWN
     )
+
+
+def test_of_many_workers_in_no_order_the_first_are_told() -> None:
+    nodes = [f"w-{i}@a" for i in range(999, 0, -1)]
+    lines = check("w-1..1@a", text=online(*nodes)).findings
+    assert lines[:-1] == [f"Worker w-{i}@a was unexpectedly present" for i in range(2, len(lines) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("headline", "findings", "more", "told"),
+    [
+        # 8,000 bytes: what is told, each line with its end, and of findings the line that counts those left out.
+        (7974, ["x" * 9], [], ["x" * 9]),
+        (7975, ["x" * 9], [], ["... and 1 more"]),
+        (7975, ["x" * 9], [""], ["... and 1 more"]),
+        (7964, ["x" * 9, "y" * 9], [], ["x" * 9, "y" * 9]),
+        (7965, ["x" * 9, "y" * 9], [], ["x" * 9, "... and 1 more"]),
+        (7989, [], ["x" * 9], ["x" * 9]),
+        (7990, [], ["x" * 9], []),
+        (7970, [], ["x" * 9, "y" * 9, "z" * 9], ["x" * 9, "y" * 9]),
+        (7969, ["x" * 9], ["y" * 9, "z" * 9, ""], ["x" * 9, "y" * 9, "z" * 9]),
+    ],
+)
+def test_what_fits_fits_to_the_byte(headline: int, findings: list[str], more: list[str], told: list[str]) -> None:
+    assert fit("h" * headline, findings, len(findings), more).splitlines()[1:] == told
 
 
 def test_what_does_not_fit_is_counted() -> None:
