@@ -21,18 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Union
 
-START_DEADLINE = 120.0
+from processes import DEADLINE, free_port
+
 STOP_DEADLINE = 30.0
 RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 
 Contents = dict[str, Union[list[str], str]]
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _listens(port: int) -> bool:
@@ -107,7 +101,7 @@ class Broker(ABC):
             )
 
     def _wait_for_port(self, port: int) -> None:
-        deadline = time.monotonic() + START_DEADLINE
+        deadline = time.monotonic() + DEADLINE
         while not _listens(port):
             ended = any(process.poll() is not None for process in self._processes)
             if ended or time.monotonic() > deadline:

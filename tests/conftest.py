@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from processes import all_ended
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,3 +17,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Assert that all ended that was started."""
+    with all_ended() as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        yield

@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,10 +24,10 @@ from typing import NamedTuple
 
 import pytest
 from fleet import Fleet
+from processes import free_port, wait_for
 
 CONTRIB = Path(__file__).resolve().parents[1] / "contrib"
 PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/lib/nagios/plugins"))
-DEADLINE = 120.0
 
 # The workers that the files in contrib expect.
 WORKERS = (
@@ -90,21 +89,6 @@ def application(fleet: Fleet) -> dict[str, str]:
 def celery_of(fleet: Fleet) -> Path:
     """Return the `celery` that users type, of the fleet's virtual environment."""
     return Path(fleet.celery[0]).with_name("celery")
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Return as soon as the condition is true; TimeoutError that tells what did not come about."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} after {DEADLINE:g} seconds")
-        time.sleep(0.05)
 
 
 def children(process: int) -> list[int]:

@@ -19,10 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from processes import DEADLINE
+
 CELERY = (sys.executable, "-m", "celery", "-A", "proj")
 FILESYSTEM = "filesystem://"
 WORKER_OPTIONS = ("-P", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
-START_DEADLINE = 120.0
 
 APP = """\
 import os
@@ -156,15 +157,15 @@ class Fleet:
     def start(self, *nodes: str) -> None:
         """Start a worker for each name, all at once, and return when every one answers."""
         workers = [self._spawn(node) for node in nodes]
-        deadline = time.monotonic() + START_DEADLINE
+        deadline = time.monotonic() + DEADLINE
         while not all(worker.is_ready() for worker in workers):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not all of {nodes} were ready in {START_DEADLINE:g} seconds")
+                raise RuntimeError(f"not all of {nodes} were ready in {DEADLINE:g} seconds")
             time.sleep(0.05)
         ping = ("inspect", "ping", "-t", "5", "-d", ",".join(nodes))
         while self.text(*ping).count("pong") < len(set(nodes)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not all of {nodes} answer in {START_DEADLINE:g} seconds")
+                raise RuntimeError(f"not all of {nodes} answer in {DEADLINE:g} seconds")
 
     def _spawn(self, node: str) -> Worker:
         log = self.directory / f"worker-{len(list(self.directory.glob('worker-*.log')))}.log"
@@ -224,5 +225,5 @@ class Fleet:
             check=False,
             encoding="utf-8",
             errors="replace",
-            timeout=START_DEADLINE,
+            timeout=DEADLINE,
         ).stdout

@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from daemons import CONTRIB, DEADLINE, Daemon, daemon, executable
+from daemons import CONTRIB, Daemon, daemon, executable
 from helptext import options
+from processes import DEADLINE
 
 SERVICES = (CONTRIB / "icinga2" / "celery_workers_services.conf").read_text(encoding="utf-8")
 CONFIGURATION = """\

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import pytest
 from brokers import Broker, Contents, RabbitMQ, Redis
 from fleet import Fleet
+from processes import all_ended
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, run
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon]
@@ -28,9 +28,6 @@ pytestmark = [pytest.mark.celery, pytest.mark.daemon]
 NODES = ("worker-1@serverA", "worker-2@serverA", "celery@serverB")
 EXPECTED = ("worker-1..2@serverA", "celery@serverB")
 BROKERS: dict[str, type[Broker]] = {"redis": Redis, "rabbitmq": RabbitMQ}
-
-# What the plugin starts carries this in its environment, by which it is found.
-MARK = "CHECK_CELERY_WORKERS_TEST"
 
 ALL_WELL = Outcome(
     "CELERY WORKERS OK - 3 of 3 workers online on 2 servers | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;3 "
@@ -129,22 +126,6 @@ def check_20_times(fleet: Fleet, *options: str, status: tuple[str, ...]) -> list
     """Run the plugin 20 times, four at once."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda _: check(fleet, *options, status=status), range(20)))
-
-
-@contextlib.contextmanager
-def all_ended() -> Iterator[dict[str, str]]:
-    """Assert that no process is left of those that were started with what this yields in their environment."""
-    mark = uuid.uuid4().hex
-    left = []
-    try:
-        yield {MARK: mark}
-    finally:
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                    left.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-                    os.kill(int(process.name), signal.SIGKILL)
-    assert left == []
 
 
 def contents_soon(broker: Broker, expected: Contents) -> Contents:

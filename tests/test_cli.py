@@ -6,10 +6,10 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import wait_for
 from running import OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, run
 
 import check_celery_workers
@@ -268,9 +268,7 @@ def test_names_beyond_ascii_in_any_locale(locale: str) -> None:
 def test_interrupted() -> None:
     with subprocess.Popen([PLUGIN, "w@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
         waited = Path(f"/proc/{plugin.pid}/wchan")
-        deadline = time.monotonic() + 30
-        while "poll" not in waited.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: "poll" in waited.read_text(), "the plugin does not wait for text")
         plugin.send_signal(2)
         assert plugin.stdout
         assert plugin.stdout.read().decode() == "CELERY WORKERS UNKNOWN - interrupted\n"

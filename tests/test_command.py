@@ -9,36 +9,13 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import MARK, started_with, wait_for
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, run
 
-# A script's own processes carry this in their environment, by which they are found.
-MARK = "CHECK_CELERY_WORKERS_TEST"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_running(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    mark = f"{os.getpid()}-{time.monotonic_ns()}"
-    monkeypatch.setenv(MARK, mark)
-    yield
-    assert marked(mark) == []
-
-
-def marked(mark: str) -> list[str]:
-    """Return the command lines of the living processes that were started under the mark."""
-    found = []
-    for directory in Path("/proc").iterdir():
-        if directory.name.isdecimal() and int(directory.name) != os.getpid():
-            try:
-                environment = (directory / "environ").read_bytes()
-                if f"{MARK}={mark}".encode() in environment.split(b"\0"):
-                    found.append((directory / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-    return found
+pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
 
 def command(script: str, *arguments: str) -> Outcome:
@@ -235,9 +212,7 @@ def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: si
     started = tmp_path / "started"
     script = f"trap '' INT TERM HUP; sleep 100 & touch {shlex.quote(str(started))}; while :; do sleep 1; done"
     with subprocess.Popen([PLUGIN, "w@a", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as plugin:
-        deadline = time.monotonic() + 30
-        while not started.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(started.exists, "the command has not begun")
         plugin.send_signal(number)
         assert plugin.stdout
         assert plugin.stdout.read() == f"CELERY WORKERS UNKNOWN - ended by {number.name} before sh came to its end\n"
@@ -251,9 +226,7 @@ def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
     )
     arguments = ["-t", "50", "w@a", "--attempts", "2", "--", "sh", "-c", script]
     with subprocess.Popen([PLUGIN, *arguments], stdout=subprocess.PIPE, text=True) as plugin:
-        deadline = time.monotonic() + 30
-        while not stopping.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(stopping.exists, "the command has not ended")
         time.sleep(0.5)
         plugin.send_signal(signal.SIGTERM)
         assert plugin.stdout
@@ -273,12 +246,10 @@ def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
         check=False,
         timeout=60,
     )
-    left = marked(os.environ[MARK])
+    left = started_with(os.environ[MARK])
     assert (done.stderr, done.returncode) == ("", OK)
     assert left
-    deadline = time.monotonic() + 60
-    while marked(os.environ[MARK]) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: not started_with(os.environ[MARK]), "the command has not ended")
 
 
 def test_progress_on_a_terminal_is_gone_when_the_verdict_comes() -> None:

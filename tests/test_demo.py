@@ -7,11 +7,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from processes import started_with, wait_for
 
 pytestmark = pytest.mark.celery
 
@@ -35,21 +34,8 @@ def start_demo(directory: Path) -> subprocess.Popen[str]:
     )
 
 
-def processes_of(directory: Path) -> list[str]:
-    """Return the command lines of all processes with this directory in their environment."""
-    command_lines = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if os.fsencode(directory) in (process / "environ").read_bytes():
-                command_lines.append((process / "cmdline").read_text().replace("\0", " "))
-    return command_lines
-
-
 def assert_nothing_left(directory: Path) -> None:
-    deadline = time.monotonic() + 10
-    while processes_of(directory) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert processes_of(directory) == []
+    wait_for(lambda: not started_with(str(directory)), "not all of the demo has ended")
     assert list(directory.iterdir()) == []
 
 
@@ -94,7 +80,7 @@ def test_interrupted_leaves_nothing(number: signal.Signals, tmp_path: Path) -> N
             line = demo.stdout.readline()
             assert line, f"the demo ended early:\n{shown}"
             shown += line
-        assert sum("worker" in command for command in processes_of(tmp_path)) >= 6
+        assert sum("worker" in command for command in started_with(str(tmp_path)).values()) >= 6
         demo.send_signal(number)
         rest = demo.communicate(timeout=60)[0]
     assert (demo.returncode, rest) == (128 + number, "")

@@ -15,16 +15,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from processes import MARK, started_with
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome
-from test_command import (
-    BOTH,
-    MARK,
-    WELL,
-    _nothing_is_left_running,  # noqa: F401 -- used by every test here
-    marked,
-)
+from test_command import BOTH, WELL
 
-pytestmark = pytest.mark.exhaustive
+pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("nothing_is_left_running")]
 
 MODULE = ("-m", "check_celery_workers")
 WELL_PIPED = WELL.replace(" time=0.5s;;;0", "")
@@ -206,8 +201,8 @@ def test_sigterm_at_random_moments(tmp_path: Path, script: str, settle: str) -> 
     random = Random(script)  # noqa: S311 -- the same moments in every run
     moments = [random.uniform(0, 0.3) for _ in range(50)]
 
-    def interrupted(number: int) -> tuple[Outcome, str, list[str]]:
-        mark = f"{os.environ[MARK]}-{number}"
+    def interrupted(number: int) -> tuple[Outcome, str, dict[int, str]]:
+        mark = f"{os.environ[MARK]}-{number:02}."
         directory = tmp_path / str(number)
         directory.mkdir()
         with subprocess.Popen(
@@ -227,11 +222,11 @@ def test_sigterm_at_random_moments(tmp_path: Path, script: str, settle: str) -> 
             plugin.send_signal(signal.SIGTERM)
             output, error = plugin.communicate(timeout=60)
         output = re.sub(r"time=[0-9.]+s;;;0", "time=0.5s;;;0", output)
-        return Outcome(output, plugin.returncode), error, marked(mark)
+        return Outcome(output, plugin.returncode), error, started_with(mark)
 
     with ThreadPoolExecutor(16) as pool:
         seen = list(pool.map(interrupted, range(len(moments))))
     for outcome, error, left in seen:
         assert outcome in ENDS
-        assert (error, left) == ("", [])
+        assert (error, left) == ("", {})
     assert any(outcome.output for outcome, _, _ in seen)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from daemons import CONTRIB, DEADLINE, daemon, executable, free_port, wait_for
+from daemons import CONTRIB, daemon, executable
 from icinga2 import SERVICES, Icinga2, host
+from processes import DEADLINE, free_port, wait_for
 from running import PLUGIN
 
 pytestmark = pytest.mark.daemon

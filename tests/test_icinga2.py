@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, Sshd, executable, free_port, sshd
+from daemons import CONTRIB, Sshd, executable, sshd
 from fleet import Fleet
 from icinga2 import SERVICES, Icinga2, Result, arguments, assert_every_option, every_variable, host, recorder
+from processes import free_port
 from running import CRITICAL, OK, PLUGIN
 
 pytestmark = pytest.mark.daemon

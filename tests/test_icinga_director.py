@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, DEADLINE, daemon, executable
+from daemons import CONTRIB, daemon, executable
 from icinga2 import SERVICES, Icinga2, arguments, assert_every_option, every_variable, host, recorder
+from processes import DEADLINE
 
 pytestmark = pytest.mark.daemon
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import DEADLINE, WORKERS, adapted, application, executable, nrpe
+from daemons import WORKERS, adapted, application, executable, nrpe
 from fleet import Fleet
+from processes import DEADLINE
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome
 
 pytestmark = pytest.mark.daemon

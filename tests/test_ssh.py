@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import DEADLINE, WORKERS, Sshd, executable, sshd
+from daemons import WORKERS, Sshd, executable, sshd
 from fleet import Fleet
+from processes import DEADLINE
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome
 
 pytestmark = pytest.mark.daemon

@@ -16,19 +16,9 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from daemons import (
-    CONTRIB,
-    DEADLINE,
-    WORKERS,
-    adapted,
-    application,
-    celery_of,
-    children,
-    confinement,
-    daemon,
-    executable,
-)
+from daemons import CONTRIB, WORKERS, adapted, application, celery_of, children, confinement, daemon, executable
 from fleet import Fleet
+from processes import DEADLINE
 from running import OK, PLUGIN, UNKNOWN, Outcome
 
 pytestmark = pytest.mark.daemon

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.fleets import Fleet, other_fleets, usual_fleet, write_text
-from benchmarks.processes import ENVIRONMENT, Case, interleave
+from benchmarks.timing import ENVIRONMENT, Case, interleave
 from fleet import Fleet as Workers
 
 CLONE = Path(__file__).resolve().parents[2]

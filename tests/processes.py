@@ -1,0 +1,56 @@
+"""Processes that tests start: a port for them, waiting for what they do, and finding those that are left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+DEADLINE = 120.0
+
+MARK = "CHECK_CELERY_WORKERS_TEST"
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Return as soon as the condition is true; TimeoutError that tells what did not come about."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} after {DEADLINE:g} seconds")
+        time.sleep(0.02)
+
+
+def started_with(text: str) -> dict[int, str]:
+    """Return the IDs and command lines of the living processes that were started with the text in their environment."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if text.encode() in (process / "environ").read_bytes():
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+@contextmanager
+def all_ended() -> Iterator[dict[str, str]]:
+    """Assert that no process is left of those that were started with what this yields in their environment."""
+    mark = uuid.uuid4().hex
+    left: dict[int, str] = {}
+    try:
+        yield {MARK: mark}
+    finally:
+        left = started_with(mark)
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    assert list(left.values()) == []
