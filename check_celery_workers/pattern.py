@@ -65,13 +65,11 @@ class PatternIndex:
 
 
 def _ends(pattern: str) -> tuple[str, str, str, str]:
-    """Return how NAME and SERVER of every node name that the pattern matches begin and end, each as far as it tells."""
+    """Return how NAME and SERVER begin and end, as far as it tells, in all node names with one @ that it matches."""
     literals = re.split(_WILDCARD, pattern)
     first, last = literals[0], literals[-1]
     parting = [literal for literal in literals if "@" in literal]
     if not parting:
         return first, "", "", last
     name_end, _, server_start = parting[0].partition("@")
-    if len(parting) > 1 or "@" in server_start:
-        return "", "", "", ""
     return first.partition("@")[0], name_end, server_start, last.rpartition("@")[2]

@@ -138,6 +138,20 @@ def test_duplicates(text: str, duplicates: set[str]) -> None:
     assert read(text).answers.duplicates == duplicates
 
 
+def test_what_an_output_says_of_a_worker_may_come_in_pieces() -> None:
+    status = read("v@a: OK\nw@a: OK\n", "    - empty -\n", "x@a: OK\n")
+    assert status.answers.malfunctioning == {"w@a": "it consumes from no queue"}
+
+
+def test_who_answers_again_when_asked_again_is_no_duplicate() -> None:
+    answers = Answers()
+    for text in ("v@a: OK\n", "v@a: OK\nw@a: OK\n", "w@a: OK\nw@a: OK\n"):
+        status = Status(answers)
+        status.feed(text)
+    assert nodes(status) == {"v@a", "w@a"}
+    assert status.answers.duplicates == {"w@a"}
+
+
 def test_outputs_add_up() -> None:
     status = read('v@a: OK\n\n1 node online.\n{"w@a": {"ok": "pong"}}\n\n1 node online.\n', "x@b: OK\n", "y@b: OK\n")
     assert nodes(status) == {"v@a", "w@a", "x@b", "y@b"}

@@ -370,6 +370,10 @@ def test_thresholds_stand_in_perfdata_as_absolute_numbers() -> None:
     }
 
 
+def test_in_json_too_name_ends_at_the_first_at_sign() -> None:
+    assert check("w-1..1@b@c", text='{"w-1@b@c": {"ok": "pong"}}\n').code == OK
+
+
 def test_nobody_answering_is_missing_all() -> None:
     text = "Error: No nodes replied within time constraint.\n"
     assert check("w-2@a", "v@a", text=text).output.startswith(
@@ -445,6 +449,13 @@ def test_hostile_names_are_made_harmless() -> None:
         "Server ?hä? was unexpectedly present, accounts for 1 worker",
         "Online on ?hä?: 1 worker, a?b?;$(reboot)'=?@?hä?=1",
         "Online on a: 1 worker, w@a",
+    ]
+
+
+@pytest.mark.parametrize(("length", "told"), [(200, "x" * 200), (201, f"{'x' * 197}...")])
+def test_a_long_name_is_cut(length: int, told: str) -> None:
+    assert check("w@a", text=online("w@a", f"w@{'x' * length}")).findings == [
+        f"Server {told} was unexpectedly present, accounts for 1 worker"
     ]
 
 
