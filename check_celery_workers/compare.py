@@ -108,12 +108,16 @@ def compare(inventory: Inventory, answers: Answers, ignore: PatternIndex) -> Com
 
 def _compare_fixed(comparison: Comparison, inventory: Inventory, answers: Answers, spare: _Spare) -> None:
     """Find what is missing of the fixed forms; what of their workers answered beyond that is spare."""
-    answered = answers.workers
-    answered_servers = {server for _, server in answered}
+    silent = []
     for worker, demand in inventory.workers.items():
-        if worker in answered:
-            _compare_worker(comparison, worker, demand, answered[worker], spare)
-        elif worker[1] not in answered_servers:
+        digits = answers.workers.get(worker)
+        if digits:
+            _compare_worker(comparison, worker, demand, digits, spare)
+        else:
+            silent.append((worker, demand))
+    answered_servers = {server for _, server in answers.workers} if silent else set()
+    for worker, demand in silent:
+        if worker[1] not in answered_servers:
             comparison.missing.add_server(worker[1], demand.size)
         elif demand.size > 1:
             comparison.missing.add_worker(worker, demand.size)
@@ -123,6 +127,10 @@ def _compare_fixed(comparison: Comparison, inventory: Inventory, answers: Answer
 
 def _compare_worker(comparison: Comparison, worker: Worker, demand: Demand, digits: set[str], spare: _Spare) -> None:
     indexes = numbers(digits)
+    if len(indexes) == len(digits) and demand.is_met(indexes):
+        comparison.present += demand.size
+        comparison.servers.add(worker[1])
+        return
     gaps, left = _match(demand.numbered(indexes), sorted(indexes))
     if demand.undecided(indexes):
         if 0 in indexes:
@@ -224,6 +232,8 @@ class _Spare:
 
     def tell(self, unexpected: Tally) -> None:
         """Tally what is left."""
+        if not self.workers:
+            return
         expected_servers = {server for _, server in self._expected}
         answered = _count_by_server(self._answered)
         left = _count_by_server(self.workers)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from sys import intern
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.node import UNNUMBERED, Worker, join, natural, numbers, printable
@@ -49,7 +50,7 @@ class Demand:
     def add(self, start: int, stop: int) -> bool:
         """Expect the indexes from start to before stop; False where one of them is expected already."""
         place = bisect_left(self.spans, (start, stop))
-        if any(one < stop and start < end for one, end in self.spans[max(0, place - 1) : place + 1]):
+        if self.spans and any(one < stop and start < end for one, end in self.spans[max(0, place - 1) : place + 1]):
             return False
         self.spans.insert(place, (start, stop))
         self.size += stop - start
@@ -76,6 +77,12 @@ class Demand:
             return self.spans
         first = self.first(indexes)
         return sorted([(first, first + self.count), *self.spans])
+
+    def is_met(self, indexes: set[int]) -> bool:
+        """Tell whether all that are expected answered and no other: the fast way for a fleet that is well."""
+        if len(indexes) != self.size:
+            return False
+        return all(indexes.issuperset(range(start, stop)) for start, stop in self.numbered(indexes))
 
     def undecided(self, indexes: set[int]) -> bool:
         """Tell whether numbering from 0 and from 1 leave as many missing, so that index 0 or index COUNT is the one."""
@@ -159,7 +166,8 @@ class Inventory:
         name, first, last, server = fixed.groups()
         if "-" in name and re.search(_MISNUMBERED, name):
             raise _WrongError("NAME is empty, or its numbers cannot be read", _FORMS)
-        worker = (name, server)
+        # Many workers have few names, and each is held once.
+        worker = (intern(name), server)
         if last:
             self._add_span(worker, int(first), int(last))
         elif first:

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from fnmatch import translate
 
 _WILDCARD = r"[*?]|\[!?\]?[^\]]*\]?"
-_WILDCARDS = frozenset("*?[")
 
 
 def is_wild(text: str) -> bool:
     """Tell whether the text, as a pattern, may match another name than itself."""
-    return not _WILDCARDS.isdisjoint(text)
+    return "*" in text or "?" in text or "[" in text
 
 
 class Pattern:
