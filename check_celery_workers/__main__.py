@@ -1,8 +1,6 @@
 """`python -m check_celery_workers` is the same as the installed command."""
 
-import sys
-
-from check_celery_workers.cli import main
+from check_celery_workers.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from heapq import nsmallest
 
 from check_celery_workers.compare import Comparison, Tally
 from check_celery_workers.inventory import Inventory, baseline
@@ -152,7 +151,13 @@ def fit(headline: str, told: Iterable[str], count: int, more: Iterable[str]) -> 
 
 
 def _first(names: Iterable[str]) -> list[str]:
-    return nsmallest(_MOST_LINES, names, key=natural)
+    some = list(names)
+    if len(some) <= _MOST_LINES:
+        return sorted(some, key=natural)
+    # Here, because hardly a check needs it.
+    from heapq import nsmallest
+
+    return nsmallest(_MOST_LINES, some, key=natural)
 
 
 def _count(number: int, noun: str) -> str:
