@@ -59,11 +59,13 @@ class Timing(NamedTuple):
 
     def against(self, other: Timing) -> str:
         """Return the median of the ratios to the other's runs in the same rounds, and between what half of them lie."""
+        if other is self:
+            return "1"
         ratios = [one.seconds / two.seconds for one, two in zip(self.runs, other.runs)]
         if len(ratios) < 4:
-            return f"{statistics.median(ratios):.3g}"
+            return f"{statistics.median(ratios):.2f}"
         low, middle, high = statistics.quantiles(ratios, n=4)
-        return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+        return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def interleave(rounds: int, *cases: Case) -> list[Timing]:
