@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import started_with, wait_for
+from processes import started_with
 
 pytestmark = pytest.mark.celery
 
@@ -35,7 +35,7 @@ def start_demo(directory: Path) -> subprocess.Popen[str]:
 
 
 def assert_nothing_left(directory: Path) -> None:
-    wait_for(lambda: not started_with(str(directory)), "not all of the demo has ended")
+    assert started_with(str(directory)) == {}
     assert list(directory.iterdir()) == []
 
 
