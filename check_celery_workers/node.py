@@ -35,7 +35,7 @@ def number(digits: str) -> int:
 
 def numbers(digits: Iterable[str]) -> set[int]:
     """Return the indexes that these digits stand for."""
-    return {int(own) if own else UNNUMBERED for own in digits}
+    return set(map(number, digits))
 
 
 def join(worker: Worker, index: int | str) -> str:

@@ -11,27 +11,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Union
 
-from processes import DEADLINE, free_port
+from daemons import Daemon
+from processes import free_port
 
 STOP_DEADLINE = 30.0
 RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 
 Contents = dict[str, Union[list[str], str]]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Broker(ABC):
@@ -67,12 +60,7 @@ class Broker(ABC):
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -86,27 +74,19 @@ class Broker(ABC):
             process.wait()
         self._processes.clear()
 
-    def _spawn(self, *command: str, env: Mapping[str, str] | None = None) -> None:
+    def _spawn(self, *command: str, env: Mapping[str, str] | None = None) -> Daemon:
         with self._log.open("ab") as log:
-            self._processes.append(
-                subprocess.Popen(
-                    command,
-                    cwd=self.directory,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-
-    def _wait_for_port(self, port: int) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not _listens(port):
-            ended = any(process.poll() is not None for process in self._processes)
-            if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.package} did not start:\n{self._log.read_text(errors='replace')}")
-            time.sleep(0.05)
+        self._processes.append(process)
+        return Daemon(process, self._log, confined=False)
 
 
 class Redis(Broker):
@@ -128,8 +108,8 @@ class Redis(Broker):
         return {key: self._ask("SMEMBERS", key) if self._ask("TYPE", key) == ["set"] else "" for key in keys}
 
     def _start(self) -> None:
-        self._spawn("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "")
-        self._wait_for_port(self.port)
+        server = self._spawn("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "")
+        server.wait_for_port(self.port)
 
     def _ask(self, *command: str) -> list[str]:
         done = subprocess.run(
@@ -184,10 +164,8 @@ class RabbitMQ(Broker):
 
     def _start(self) -> None:
         # Where none listens, the node starts one that stays for ever.
-        self._spawn("epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port))
-        self._wait_for_port(self._epmd_port)
-        self._spawn(str(RABBITMQ_SCRIPTS / "rabbitmq-server"), env=self._environment)
-        self._wait_for_port(self.port)
+        self._spawn("epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)).wait_for_port(self._epmd_port)
+        self._spawn(str(RABBITMQ_SCRIPTS / "rabbitmq-server"), env=self._environment).wait_for_port(self.port)
         self._ask("await_startup")
 
     def _ask(self, *command: str) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from daemons import WORKERS
+from fleet import Fleet
 from processes import all_ended
 
 
@@ -17,6 +19,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """The workers that the files in contrib expect, all online; a test that changes that changes it back."""
+    with Fleet() as fleet:
+        fleet.start(*WORKERS)
+        yield fleet
 
 
 @pytest.fixture

@@ -13,13 +13,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
-from processes import DEADLINE
+from processes import run_merged, wait_for
 
 CELERY = (sys.executable, "-m", "celery", "-A", "proj")
 FILESYSTEM = "filesystem://"
@@ -140,12 +138,7 @@ class Fleet:
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -157,15 +150,9 @@ class Fleet:
     def start(self, *nodes: str) -> None:
         """Start a worker for each name, all at once, and return when every one answers."""
         workers = [self._spawn(node) for node in nodes]
-        deadline = time.monotonic() + DEADLINE
-        while not all(worker.is_ready() for worker in workers):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"not all of {nodes} were ready in {DEADLINE:g} seconds")
-            time.sleep(0.05)
+        wait_for(lambda: all(worker.is_ready() for worker in workers), f"not all of {nodes} are ready")
         ping = ("inspect", "ping", "-t", "5", "-d", ",".join(nodes))
-        while self.text(*ping).count("pong") < len(set(nodes)):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"not all of {nodes} answer in {DEADLINE:g} seconds")
+        wait_for(lambda: self.text(*ping).count("pong") >= len(set(nodes)), f"not all of {nodes} answer")
 
     def _spawn(self, node: str) -> Worker:
         log = self.directory / f"worker-{len(list(self.directory.glob('worker-*.log')))}.log"
@@ -215,15 +202,4 @@ class Fleet:
 
     def text(self, *arguments: str) -> str:
         """Return what any command of Celery's prints on both its outputs."""
-        return subprocess.run(
-            (*self.celery, *arguments),
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-            timeout=DEADLINE,
-        ).stdout
+        return run_merged(*self.celery, *arguments, cwd=self.directory, env=self.environment).stdout

@@ -12,7 +12,6 @@ import json
 import os
 import pwd
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from typing import NamedTuple
 
 from daemons import CONTRIB, Daemon, daemon, executable
 from helptext import options
-from processes import DEADLINE
+from processes import run_merged
 
 SERVICES = (CONTRIB / "icinga2" / "celery_workers_services.conf").read_text(encoding="utf-8")
 CONFIGURATION = """\
@@ -111,15 +110,7 @@ class Icinga2:
 
     def run(self, *arguments: str) -> str:
         """Return what a command of icinga2's prints; AssertionError with it where the command fails."""
-        done = subprocess.run(
-            (self._program, *arguments, *self._defines),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            encoding="utf-8",
-            timeout=DEADLINE,
-        )
+        done = run_merged(self._program, *arguments, *self._defines)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +30,24 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} after {DEADLINE:g} seconds")
         time.sleep(0.02)
+
+
+def run_merged(
+    *command: str | Path, text: str = "", cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with `text` on standard input; `stdout` is what it prints on both outputs, as of `2>&1`."""
+    return subprocess.run(
+        command,
+        input=text,
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+        timeout=DEADLINE,
+    )
 
 
 def started_with(text: str) -> dict[int, str]:

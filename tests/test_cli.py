@@ -184,26 +184,25 @@ def test_a_terminal_on_standard_input_is_told_at_once() -> None:
     assert (done.stdout, done.stderr, done.returncode) == (f"CELERY WORKERS UNKNOWN - {reason}\n", "", UNKNOWN)
 
 
-def test_an_end_of_input_that_never_comes() -> None:
-    with subprocess.Popen([PLUGIN, "-t", "0.5", "w-2@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
+def unended(expected: str, text: bytes) -> Outcome:
+    """Run the plugin on a text after which standard input stays open."""
+    command = [PLUGIN, "-t", "0.5", expected]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
         assert plugin.stdin
         assert plugin.stdout
-        plugin.stdin.write(b"w-1@a: OK\n")
+        plugin.stdin.write(text)
         plugin.stdin.flush()
-        assert plugin.stdout.read().decode() == (
-            "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered\n"
-        )
-        assert plugin.wait() == UNKNOWN
+        return Outcome(plugin.stdout.read().decode(), plugin.wait())
+
+
+def test_an_end_of_input_that_never_comes() -> None:
+    assert unended("w-2@a", b"w-1@a: OK\n") == Outcome(
+        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered\n", UNKNOWN
+    )
 
 
 def test_an_end_of_input_that_never_comes_does_not_matter_when_all_have_answered() -> None:
-    with subprocess.Popen([PLUGIN, "-t", "0.5", "w@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
-        assert plugin.stdin
-        assert plugin.stdout
-        plugin.stdin.write(b"w@a: OK\n")
-        plugin.stdin.flush()
-        assert plugin.stdout.read().decode() == ALL_WELL
-        assert plugin.wait() == OK
+    assert unended("w@a", b"w@a: OK\n") == Outcome(ALL_WELL, OK)
 
 
 def test_an_input_that_floods_ends_at_the_timeout() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from running import OK, UNKNOWN, Outcome, check
 
@@ -18,20 +18,6 @@ from check_celery_workers.source import Lines
 from check_celery_workers.status import Answers, Status
 
 pytestmark = pytest.mark.exhaustive
-
-# The same examples in every run; more of them, and others each time, where the environment asks for a number.
-EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
-
-
-def examples(number: int) -> settings:
-    return settings(
-        max_examples=EXAMPLES or number,
-        derandomize=not EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
 
 STATES = ["OK", "WARNING", "CRITICAL", "UNKNOWN"]
 LABELS = ["duplicate", "malfunctioning", "missing", "missing_servers", "online", "unexpected", "unexpected_servers"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from daemons import CONTRIB, daemon, executable
 from icinga2 import SERVICES, Icinga2, host
-from processes import DEADLINE, free_port, wait_for
+from processes import free_port, run_merged, wait_for
 from running import PLUGIN
 
 pytestmark = pytest.mark.daemon
@@ -107,16 +107,9 @@ class Graphite(NamedTuple):
         """
         script = self.directory / "render.php"
         script.write_text(RENDER, encoding="utf-8")
-        done = subprocess.run(
-            (executable("php", package="php-cli"), script, MODULE, TEMPLATES, f"http://127.0.0.1:{self.web_port}"),
-            env={**os.environ, "ICINGAWEB_CONFIGDIR": str(self.directory)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=True,
-            encoding="utf-8",
-            timeout=DEADLINE,
-        )
+        command = (executable("php", package="php-cli"), script, MODULE, TEMPLATES, f"http://127.0.0.1:{self.web_port}")
+        done = run_merged(*command, env={**os.environ, "ICINGAWEB_CONFIGDIR": str(self.directory)})
+        done.check_returncode()
         graphs = {}
         for name, graph in dict(json.loads(done.stdout.splitlines()[-1])).items():
             assert bytes.fromhex(graph["picture"]) == b"\x89PNG"

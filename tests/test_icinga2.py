@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from daemons import CONTRIB, Sshd, executable, sshd
 from fleet import Fleet
 from icinga2 import SERVICES, Icinga2, Result, arguments, assert_every_option, every_variable, host, recorder
 from processes import free_port
-from running import CRITICAL, OK, PLUGIN
+from running import CRITICAL, OK, PLUGIN, timeless
 
 pytestmark = pytest.mark.daemon
 
@@ -85,7 +84,7 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
     }
 
     def told(result: Result) -> Result:
-        return result._replace(perfdata=re.sub(r"(?<=time=)[0-9.]+", "SECONDS", result.perfdata))
+        return result._replace(perfdata=timeless(result.perfdata))
 
     with single(tmp_path, plugins, host("app1", "locally", variables)).running() as icinga:
         assert told(icinga.result("app1", until=lambda result: result.state == OK)) == Result(
@@ -93,7 +92,7 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
             "CELERY WORKERS OK - 3 of 3 workers online on 2 servers ",
             "",
             "duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;3 missing_servers=0;;;0 online=3;;;0 "
-            "time=SECONDSs;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0",
+            "time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0",
         )
         fleet.kill("worker-2@app1")
         assert told(icinga.result("app1", until=lambda result: result.state == CRITICAL)) == Result(
@@ -101,7 +100,7 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
             "CELERY WORKERS CRITICAL - 1 of 3 workers missing: worker-2@app1 ",
             "Worker worker-2@app1 was missing",
             "duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;3 missing_servers=0;;;0 online=2;;;0 "
-            "time=SECONDSs;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0",
+            "time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0",
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from daemons import CONTRIB, daemon, executable
 from icinga2 import SERVICES, Icinga2, arguments, assert_every_option, every_variable, host, recorder
-from processes import DEADLINE
+from processes import DEADLINE, run_merged
 
 pytestmark = pytest.mark.daemon
 
@@ -70,16 +70,9 @@ class Director:
 
     def run(self, *command: str, text: str = "") -> str:
         """Return what a command of `icingacli director` prints, with `text` on its standard input."""
-        done = subprocess.run(
-            (self._php, "-d", f"pdo_mysql.default_socket={self._socket}", self._icingacli, "director", *command),
-            input=text,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "ICINGAWEB_CONFIGDIR": str(self._directory / "etc")},
-            check=False,
-            encoding="utf-8",
-            timeout=DEADLINE,
-        )
+        program = (self._php, "-d", f"pdo_mysql.default_socket={self._socket}", self._icingacli, "director")
+        environment = {**os.environ, "ICINGAWEB_CONFIGDIR": str(self._directory / "etc")}
+        done = run_merged(*program, *command, text=text, env=environment)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

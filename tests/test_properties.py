@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -12,21 +11,14 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from running import CRITICAL, OK, WARNING, check
 
 from check_celery_workers.pattern import Pattern, PatternIndex
 
-# The same examples in every run; more of them, and others each time, where the environment asks for a number.
-EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
-some = settings(
-    max_examples=EXAMPLES or 100,
-    derandomize=not EXAMPLES,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+some = examples(100)
 
 NAMES = st.sampled_from(["w", "v", "a-b", "celery"])
 SERVERS = st.sampled_from(["a", "b", "s1.example.com"])

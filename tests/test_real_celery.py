@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fleet import Fleet
+from processes import run_merged
 
 pytestmark = pytest.mark.celery
 
@@ -32,17 +32,8 @@ def fleet() -> Iterator[Fleet]:
 
 def check(fleet: Fleet, status: list[str], *arguments: str) -> str:
     """Return the output of `STATUS 2>&1 | check_celery_workers ARGUMENTS`, and its exit code."""
-    done = subprocess.run(
-        ("sh", "-c", f"{shlex.join(status)} 2>&1 | {shlex.join((*PLUGIN, *arguments))}"),
-        cwd=fleet.directory,
-        env=fleet.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        encoding="utf-8",
-        timeout=120,
-    )
+    line = f"{shlex.join(status)} 2>&1 | {shlex.join((*PLUGIN, *arguments))}"
+    done = run_merged("sh", "-c", line, cwd=fleet.directory, env=fleet.environment)
     return f"{done.stdout}exit code {done.returncode}\n"
 
 

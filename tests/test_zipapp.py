@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from daemons import CONTRIB, executable
-from running import CRITICAL, OK, UNKNOWN, Outcome
+from running import CRITICAL, OK, UNKNOWN, Outcome, outcome_of
 
 pytestmark = pytest.mark.daemon
 
@@ -50,10 +50,8 @@ def pythons() -> Iterator[str]:
         yield from itertools.islice((python for python in found if python and works(python)), 1)
 
 
-def run(*command: str | Path, text: str = ANSWERS, env: dict[str, str] | None = None) -> Outcome:
-    done = subprocess.run(command, input=text, env=env, capture_output=True, check=False, encoding="utf-8", timeout=60)
-    assert done.stderr == ""
-    return Outcome(done.stdout, done.returncode)
+def run(*command: str | Path, env: dict[str, str] | None = None) -> Outcome:
+    return outcome_of(*command, text=ANSWERS, env=env)
 
 
 @pytest.fixture(scope="module")
