@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from paths import CAPTURES
 from running import CRITICAL, OK, UNKNOWN, check
 
-CAPTURES = Path(__file__).with_name("captures")
 SCENARIOS = sorted(CAPTURES.glob("*/*.json"))
 EXPECTED = ("specialworker-1..2@serverA", "other-worker-2@server-b.example.com", "celery@serverC")
 

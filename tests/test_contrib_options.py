@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from helptext import Option, options
+from paths import CONTRIB
 from running import run
 
-CONTRIB = Path(__file__).resolve().parents[1] / "contrib"
 CHECK_COMMAND = (CONTRIB / "icinga2" / "check_celery_workers.conf").read_text(encoding="utf-8")
 SERVICES = (CONTRIB / "icinga2" / "celery_workers_services.conf").read_text(encoding="utf-8")
 OPTIONS = {option.name: option for option in options()}

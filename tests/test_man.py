@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, executable
+from daemons import executable
+from paths import CONTRIB
 
 from check_celery_workers.options import parser
 

@@ -1,17 +1,16 @@
-"""README says what is so. `python3 tests/test_readme.py` writes its table of options."""
+"""README says what is so. `.venv/bin/python tests/test_readme.py` writes its table of options."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import test_verdict
+from paths import CLONE
 
 from check_celery_workers.options import parser
 
-ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
-BEGIN, END = "<!-- made from the parser: python3 tests/test_readme.py -->\n", "<!-- /made -->\n"
+README = CLONE / "README.md"
+BEGIN, END = "<!-- made from the parser: .venv/bin/python tests/test_readme.py -->\n", "<!-- /made -->\n"
 
 
 def options_table() -> str:
@@ -36,7 +35,7 @@ def test_the_example_is_what_the_plugin_says() -> None:
 
 
 def test_every_room_is_shown() -> None:
-    rooms = {file.stem for file in (ROOT / "check_celery_workers").glob("*.py")} - {"__init__", "__main__"}
+    rooms = {file.stem for file in (CLONE / "check_celery_workers").glob("*.py")} - {"__init__", "__main__"}
     table = README.read_text().split("| room in `check_celery_workers/` | in it |")[1]
     assert (
         set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line))) == rooms
@@ -53,12 +52,12 @@ def test_every_file_and_every_heading_that_is_linked_exists() -> None:
         if target.startswith("#"):
             assert target[1:] in headings
         elif not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
+            assert (CLONE / target).exists(), target
 
 
 def test_every_folder_of_contrib_is_told_of() -> None:
     text = README.read_text()
-    for folder in (ROOT / "contrib").iterdir():
+    for folder in (CLONE / "contrib").iterdir():
         assert f"contrib/{folder.name}" in text
 
 

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from daemons import CONTRIB, Daemon, daemon, executable
+from daemons import Daemon, daemon, executable
 from helptext import options
+from paths import CONTRIB
 from processes import run_merged
 
 SERVICES = (CONTRIB / "icinga2" / "celery_workers_services.conf").read_text(encoding="utf-8")

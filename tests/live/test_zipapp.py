@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, executable
+from daemons import executable
+from paths import CONTRIB
 from running import CRITICAL, OK, UNKNOWN, Outcome, outcome_of
 
 pytestmark = pytest.mark.daemon

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from daemons import CONTRIB, daemon, executable
+from daemons import daemon, executable
 from icinga2 import SERVICES, Icinga2, host
+from paths import CONTRIB
 from processes import free_port, run_merged, wait_for
 from running import PLUGIN
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, Sshd, executable, sshd
+from daemons import Sshd, executable, sshd
 from fleet import Fleet
 from icinga2 import SERVICES, Icinga2, Result, arguments, assert_every_option, every_variable, host, recorder
+from paths import CONTRIB
 from processes import free_port
 from running import CRITICAL, OK, PLUGIN, timeless
 

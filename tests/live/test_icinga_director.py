@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, daemon, executable
+from daemons import daemon, executable
 from icinga2 import SERVICES, Icinga2, arguments, assert_every_option, every_variable, host, recorder
+from paths import CONTRIB
 from processes import DEADLINE, run_merged
 
 pytestmark = pytest.mark.daemon

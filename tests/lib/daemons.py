@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import pytest
 from fleet import Fleet
+from paths import CONTRIB
 from processes import free_port, wait_for
 
-CONTRIB = Path(__file__).resolve().parents[1] / "contrib"
 PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/lib/nagios/plugins"))
 
 # The workers that the files in contrib expect.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 from daemons import executable
+from paths import CAPTURES as CAPTURE_DIRECTORY
 from running import UNKNOWN, Outcome, check
 
 pytestmark = pytest.mark.daemon
@@ -26,7 +26,7 @@ while (my $perfdata = <STDIN>) {
     } @metrics), "\n";
 }
 """
-CAPTURES = sorted(Path(__file__).with_name("captures").glob("*/*.stdout"))
+CAPTURES = sorted(CAPTURE_DIRECTORY.glob("*/*.stdout"))
 CAPTURED = ("specialworker-1..2@serverA", "other-worker-2@server-b.example.com", "celery@serverC")
 ANSWERS = "".join(f"->  w-{index}@a: OK\n" for index in range(1, 9))
 RANGES = (

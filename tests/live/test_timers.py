@@ -14,8 +14,9 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from daemons import CONTRIB, adapted, application, celery_of, children, confinement, daemon, executable
+from daemons import adapted, application, celery_of, children, confinement, daemon, executable
 from fleet import Fleet
+from paths import CONTRIB
 from processes import run_merged
 from running import OK, PLUGIN, UNKNOWN, Outcome, timeless
 

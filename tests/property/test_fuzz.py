@@ -10,6 +10,7 @@ import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import CAPTURES as CAPTURE_DIRECTORY
 from running import OK, UNKNOWN, Outcome, check
 
 from check_celery_workers.errors import UsageError
@@ -88,7 +89,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-CAPTURES = [path.read_bytes() for path in sorted(Path(__file__).with_name("captures").glob("*/*.std*"))]
+CAPTURES = [path.read_bytes() for path in sorted(CAPTURE_DIRECTORY.glob("*/*.std*"))]
 
 
 @st.composite

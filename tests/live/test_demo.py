@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from paths import CLONE
 from processes import started_with
 
 pytestmark = pytest.mark.celery
 
-CLONE = Path(__file__).resolve().parents[1]
 CHECK = (
     "$ celery -A proj status -t 2 2>&1"
     " | check_celery_workers specialworker-3@serverA otherworker-2@serverB celery@serverC\n"
