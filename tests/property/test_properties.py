@@ -178,7 +178,7 @@ def count(expected: set[Node], limited: list[Limit], ignore: list[str], fleet: l
     form=st.sampled_from([*LINES, "json"]),
     random=st.randoms(use_true_random=False),
 )
-def test_the_counts_are_those_of_plain_sets(  # noqa: PLR0913, PLR0917
+def test_the_counts_are_those_that_plain_sets_give(  # noqa: PLR0913, PLR0917
     inventory: tuple[Wanted, ...],
     limited: list[Limit],
     ignore: list[str],
