@@ -1,4 +1,7 @@
-"""From text and EXPECTED to the verdict: what is missing, unexpected, malfunctioning, and how it is told."""
+"""From text and EXPECTED to the verdict: what is missing, unexpected or malfunctioning, and how the output says it.
+
+Each row goes the whole way, through all modules that judge, so no module between text and output has tests of its own.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def limited(**limits: int) -> list[str]:
     return [sys.executable, "-c", LIMIT, pairs, PLUGIN]
 
 
-def under(
+def run_as(
     plugin: Sequence[str], *arguments: str, text: bytes = b"", stdout: int = subprocess.PIPE, cwd: Path | None = None
 ) -> Outcome:
     """Run the plugin that is started this way; the time in the perfdata is written as 0.5s."""
@@ -49,8 +49,8 @@ def under(
 def both_ways(plugin: Sequence[str], cwd: Path | None = None) -> list[Outcome]:
     """Run the plugin that is started this way on a text, and with a command that prints it."""
     return [
-        under(plugin, "w-1..2@a", text=b"w-1@a: OK\nw-2@a: OK\n", cwd=cwd),
-        under(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", BOTH, cwd=cwd),
+        run_as(plugin, "w-1..2@a", text=b"w-1@a: OK\nw-2@a: OK\n", cwd=cwd),
+        run_as(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", BOTH, cwd=cwd),
     ]
 
 
@@ -114,14 +114,14 @@ def test_little_memory_is_enough_or_unknown(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("".join(f"->  w-{i}@a: OK\n" for i in range(1, 100_000)))
     for outcome in (
-        under(plugin, "w-100000@a", text=text.read_bytes()),
-        under(plugin, "w-100000@a", "--", "cat", str(text)),
+        run_as(plugin, "w-100000@a", text=text.read_bytes()),
+        run_as(plugin, "w-100000@a", "--", "cat", str(text)),
     ):
         assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 100,000 workers missing: w-0@a or w-100000@a"
         assert outcome.code == CRITICAL
 
     text.write_bytes(b"x" * (60 << 20))
-    for outcome in (under(plugin, "w@a", text=text.read_bytes()), under(plugin, "w@a", "--", "cat", str(text))):
+    for outcome in (run_as(plugin, "w@a", text=text.read_bytes()), run_as(plugin, "w@a", "--", "cat", str(text))):
         assert outcome.output.startswith("CELERY WORKERS UNKNOWN - ")
         assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
 
@@ -131,7 +131,7 @@ def test_a_reader_that_has_gone_is_unknown() -> None:
     os.close(reader)
     try:
         for arguments in (("w@a",), ("w@a", "--", "echo", "w@a: OK"), ("-V",), ("--baseline",)):
-            assert under([PLUGIN], *arguments, text=b"w@a: OK\n", stdout=writer).code == UNKNOWN
+            assert run_as([PLUGIN], *arguments, text=b"w@a: OK\n", stdout=writer).code == UNKNOWN
     finally:
         os.close(writer)
 
@@ -140,7 +140,7 @@ def test_a_file_that_may_not_grow_is_unknown(tmp_path: Path) -> None:
     plugin = limited(RLIMIT_FSIZE=100)
     for arguments in (("w@a",), ("w@a", "--", "echo", "w@a: OK")):
         with (tmp_path / "output").open("wb") as output:
-            assert under(plugin, *arguments, text=b"w@a: OK\n", stdout=output.fileno()).code == UNKNOWN
+            assert run_as(plugin, *arguments, text=b"w@a: OK\n", stdout=output.fileno()).code == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_file_that_may_not_grow_is_unknown(tmp_path: Path) -> None:
 def test_a_verdict_with_a_command_needs_standard_output_alone(redirections: str, expected: Outcome) -> None:
     plugin = ["sh", "-c", f'exec "$@" {redirections}', "sh", PLUGIN]
     script = f"cat; echo 'what is wrong' >&2; {BOTH}"
-    assert under(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", script) == expected
+    assert run_as(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", script) == expected
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,11 @@ def test_a_verdict_with_a_command_needs_standard_output_alone(redirections: str,
 def test_nothing_that_cannot_be_written_looks_like_a_verdict(arguments: list[str]) -> None:
     for redirection in (">/dev/full", ">&-"):
         plugin = ["sh", "-c", f'exec "$@" {redirection}', "sh", PLUGIN]
-        assert under(plugin, *arguments, text=b"w@a: OK\n") == Outcome("", UNKNOWN)
+        assert run_as(plugin, *arguments, text=b"w@a: OK\n") == Outcome("", UNKNOWN)
 
 
 def test_standard_input_that_is_not_for_reading_is_unknown() -> None:
-    assert under(["sh", "-c", 'exec "$@" 0>/dev/null', "sh", PLUGIN], "w@a") == Outcome(
+    assert run_as(["sh", "-c", 'exec "$@" 0>/dev/null', "sh", PLUGIN], "w@a") == Outcome(
         "CELERY WORKERS UNKNOWN - standard input cannot be read: Bad file descriptor\n", UNKNOWN
     )
 

@@ -34,7 +34,7 @@ PERFDATA = re.compile(
 )
 
 
-def seen(*arguments: str, text: str | bytes = "") -> Outcome:
+def readable_outcome(*arguments: str, text: str | bytes = "") -> Outcome:
     """Run the plugin, and see that a monitoring system can read what it prints."""
     outcome = check(*arguments, text=text)
     lines = outcome.output.split("\n")
@@ -149,13 +149,15 @@ ARGUMENTS = st.lists(OPTIONS, max_size=8, unique=True)
 @examples(500)
 @given(text=ANY_TEXT, arguments=ARGUMENTS)
 def test_any_text_with_any_options_gives_a_readable_output(text: bytes, arguments: list[str]) -> None:
-    seen("celery@serverC", *arguments, text=text)
+    readable_outcome("celery@serverC", *arguments, text=text)
 
 
 @examples(250)
 @given(text=ANY_TEXT)
 def test_any_text_against_the_captured_fleet_gives_a_readable_output(text: bytes) -> None:
-    seen("specialworker-2@serverA", "other-worker-2@server-b.example.com", "celery@serverC", "-vvv", text=text)
+    readable_outcome(
+        "specialworker-2@serverA", "other-worker-2@server-b.example.com", "celery@serverC", "-vvv", text=text
+    )
 
 
 @examples(150)
@@ -167,7 +169,9 @@ def test_any_words_on_the_command_line_give_a_readable_output(
     option: str, value: str, arguments: list[str], options: list[str]
 ) -> None:
     words = [word for word in arguments if not word.startswith("-")]
-    outcome = seen(*words, *options, f"{option}={value}" if option[1] == "-" else f"{option}{value}", text="w@a: OK\n")
+    outcome = readable_outcome(
+        *words, *options, f"{option}={value}" if option[1] == "-" else f"{option}{value}", text="w@a: OK\n"
+    )
     assert outcome.output.count("\n") == 1 or outcome.code != UNKNOWN
 
 
@@ -185,7 +189,7 @@ def test_thousands_of_findings_give_a_readable_output(  # noqa: PLR0913, PLR0917
     name: str, server: str, count: int, servers: int, verdict: str, times: int, arguments: list[str]
 ) -> None:
     answers = (f"{name[:200]}-{i}@{server[:200]}{i % servers}: {verdict}\n" * times for i in range(count))
-    seen("w-5000@a", *(f"v{i}@{i % servers}" for i in range(count)), *arguments, text="".join(answers))
+    readable_outcome("w-5000@a", *(f"v{i}@{i % servers}" for i in range(count)), *arguments, text="".join(answers))
 
 
 FORMS = st.builds(
@@ -202,7 +206,7 @@ def test_any_file_of_expected_is_taken_or_refused_by_its_line(
 ) -> None:
     file = tmp_path / "expected"
     file.write_bytes(encoded("\n".join([*lines, MARK + wrong])) + cut)
-    outcome = seen("-f", str(file), text="Error: No nodes replied within time constraint\n")
+    outcome = readable_outcome("-f", str(file), text="Error: No nodes replied within time constraint\n")
     if outcome.code == UNKNOWN:
         assert outcome.output.startswith(f"CELERY WORKERS UNKNOWN - {file}:")
         assert MARK not in outcome.output
@@ -259,4 +263,6 @@ def test_any_text_of_a_command_gives_a_readable_output(
 ) -> None:
     file = tmp_path / "text"
     file.write_bytes(text)
-    seen("celery@serverC", *arguments, asking, "--", "sh", "-c", 'cat "$1"; exit "$2"', "sh", str(file), str(status))
+    readable_outcome(
+        "celery@serverC", *arguments, asking, "--", "sh", "-c", 'cat "$1"; exit "$2"', "sh", str(file), str(status)
+    )
