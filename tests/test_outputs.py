@@ -391,14 +391,12 @@ def test_outputs_of_a_command(script: str, headline: str | None, code: int) -> N
             id="noise-of-a-tracer-at-exit",
         ),
         pytest.param(
-            TRACEBACK
-            + "Sentry is attempting to send 1 pending events\nWaiting up to 2 seconds\nPress Ctrl-C to quit\n",
+            TRACEBACK + "Sentry is attempting to send 1 pending events\nWaiting up to 2 seconds\n",
             "[Errno 111] Connection refused",
             id="Sentry-at-exit",
         ),
         pytest.param(
-            FAILED
-            + "\nERROR conda.cli.main_run:execute(127): `conda run celery status` failed. (See above for error)\n",
+            FAILED + "\nERROR conda.cli.main_run:execute(127): `conda run celery status` failed.\n",
             "Could not connect to the message broker",
             id="conda-run",
         ),
