@@ -389,7 +389,7 @@ def test_nobody_answers_the_first_question(celery: Celery) -> None:
     "failure",
     [
         "echo 'Error: Could not connect to the message broker.' >&2; exit 69",
-        "echo '->  w-1@a: OK'; echo '    - empty -'; echo 'Error: Could not connect to the message broker.' >&2; exit 1",
+        "echo '->  w-1@a: OK'; echo '    []'; echo 'Error: Could not connect to the message broker.' >&2; exit 1",
     ],
     ids=["at-once", "after-a-reply"],
 )
