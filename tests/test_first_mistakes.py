@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,8 @@ THREE = online("worker-1@a", "worker-2@a", "worker-3@a")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(["worker-1@a", "worker-2@a"], ["worker-2@a", "two workers", "worker-1..2@a"], id="two-names"),
-        pytest.param(["worker-1@a", "worker-2@a", "worker-3@a"], ["two workers", "--baseline"], id="three-names"),
+        pytest.param(["worker-1@a", "worker-2@a"], ["worker-2@a", " workers", "worker-1..2@a"], id="two-names"),
+        pytest.param(["worker-1@a", "worker-2@a", "worker-3@a"], ["worker-2..2@a", "--baseline"], id="three-names"),
         pytest.param(["worker-3@a", "worker-1@a"], ["worker-1..1@a"], id="in-another-order"),
         pytest.param(["w-4@a", "w-1..2@a"], ["w"], id="a-count-and-a-span"),
         pytest.param(["w-1..2@a", "w-2..3@a"], ["w-2..3@a"], id="spans-that-overlap"),
@@ -123,17 +124,14 @@ def test_copied_names_in_a_file(tmp_path: Path) -> None:
 
 def test_where_just_the_one_worker_of_that_name_answers_a_line_says_how_to_expect_it() -> None:
     outcome = check("worker-2@app2", text=online("worker-2@app2"))
-    assert outcome.code == CRITICAL
-    assert outcome.headline.startswith("CELERY WORKERS CRITICAL - 1 of 2 workers missing")
-    *findings, hint = outcome.findings
-    assert findings == ["Worker w-1@app2 was missing".replace("w-1", "worker-1")] or findings == [
-        "Worker worker-0@app2 or worker-2@app2 was missing"
-    ]
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 2 workers missing: worker-1@app2"
+    assert outcome.findings[0] == "Worker worker-1@app2 was missing"
+    hint = outcome.findings[1]
+    assert "worker-2@app2" in hint
+    assert re.search("(two|2) workers", hint)
     assert "worker-2..2@app2" in hint
-    assert "two workers" in hint
-    others = check("worker-2@app2", text=online("worker-1@app2"))
-    assert "worker-2..2@app2" not in others.output
-    assert "worker-2..2@app2" not in check("worker-2@app2", text=online("worker-1@app2", "worker-2@app2")).output
+    for nodes in (["worker-1@app2"], ["worker-1@app2", "worker-2@app2"], ["worker-0@app2"]):
+        assert "worker-2..2@app2" not in check("worker-2@app2", text=online(*nodes)).output
 
 
 def test_servers_and_workers_of_one_are_named() -> None:
@@ -303,7 +301,7 @@ def test_a_worker_that_nothing_expects_is_unexpected_and_only_that(line: str, la
     ("threshold", "expected", "missing", "code"),
     [
         ("33.3333%", 3, 1, CRITICAL),
-        ("33.33333333333333%", 3, 1, CRITICAL),
+        ("33.33333333%", 3, 1, CRITICAL),
         ("33.34%", 3, 1, OK),
         ("66.6666%", 3, 2, CRITICAL),
         ("66.67%", 3, 2, OK),
