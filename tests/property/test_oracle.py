@@ -55,24 +55,24 @@ class Group(NamedTuple):
     name: str
     server: str
     plain: bool
-    count: int
+    counted: int
     spans: tuple[tuple[int, int], ...]
 
     @property
     def expected(self) -> list[str]:
         """The EXPECTED of it."""
         plain = [f"{self.name}@{self.server}"] if self.plain else []
-        counted = [f"{self.name}-{self.count}@{self.server}"] if self.count else []
+        counted = [f"{self.name}-{self.counted}@{self.server}"] if self.counted else []
         return plain + counted + [f"{self.name}-{first}..{last}@{self.server}" for first, last in self.spans]
 
     @property
     def owns(self) -> bool:
         """Whether every NAME-i of SERVER is judged by it alone."""
-        return bool(self.count or self.spans)
+        return bool(self.counted or self.spans)
 
     def ids(self, first: int) -> set[Id]:
         """Return the workers that must be there, those of COUNT numbered from here."""
-        indexes: set[int | None] = set(range(first, first + self.count))
+        indexes: set[int | None] = set(range(first, first + self.counted))
         indexes.update(index for span in self.spans for index in range(span[0], span[1] + 1))
         if self.plain:
             indexes.add(None)
@@ -127,13 +127,13 @@ def fleets(draw: st.DrawFn, inventory: list[Group]) -> list[Reply]:
     ids = st.tuples(NAMES | st.just("stranger"), st.none() | st.integers(0, 7), SERVERS | st.just("stray"))
     drawn = []
     for name, index, server in draw(st.lists(ids, unique=True, max_size=20)):
-        spelled = ("",)
+        digits: tuple[str, ...] = ("",)
         if index is not None:
-            spelled = (f"{draw(st.sampled_from(['', '', '0', '00']))}{index}",)
+            digits = (f"{draw(st.sampled_from(['', '', '0', '00']))}{index}",)
             if (name, server) in owned and draw(st.integers(0, 5)) == 0:
-                spelled += (f"000{index}",)
+                digits += (f"000{index}",)
         times = draw(st.sampled_from([1, 1, 1, 2]))
-        drawn.append(Reply((name, index, server), spelled, times, draw(st.sampled_from(["OK", "OK", "OK", "ERROR"]))))
+        drawn.append(Reply((name, index, server), digits, times, draw(st.sampled_from(["OK", "OK", "OK", "ERROR"]))))
     return drawn
 
 
