@@ -253,7 +253,7 @@ def test_percent_is_exact(expected: int, missing: int, percent: object, data: st
     if data.draw(st.booleans()):
         # As near as the digits allow to what is there.
         limit = round(Fraction(100 * missing, expected) * 10_000 + data.draw(st.integers(-1, 1))) * Fraction(1, 10_000)
-        assume(limit >= 0)
+        assume(0 <= limit <= 100)
     text = f"{float(limit):.4f}"
     nodes = [f"w-{index}@a" for index in range(missing + 1, expected + 1)]
     status = "".join(f"{node}: OK\n" for node in nodes) or "Error: No nodes replied within time constraint\n"
