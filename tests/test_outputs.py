@@ -61,7 +61,7 @@ W2_MISSING = "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a"
         pytest.param(NOBODY_4 + older(W1, W2), id="nobody-then-Celery-4"),
         pytest.param(NOBODY + FAILED + NOBODY + whole(W1, W2), id="retries-of-any-kind"),
         # What is not missing is there, however the text ends.
-        pytest.param(whole(W1, W2)[:-20], id="cut-after-all-replied"),
+        pytest.param(whole(W1, W2)[:-10], id="cut-after-all-replied"),
         pytest.param("".join(map(REPLY.format, (W1, W2))), id="no-closing-line-and-nobody-missing"),
         pytest.param(REPLY.format(W1) + REPLY.format(W2).rstrip(), id="the-last-reply-has-no-end"),
         pytest.param(REPLY.format(W1) + REPLY.format(W2) + "\n5 nodes online.\n", id="more-nodes-claimed-than-missing"),
@@ -185,7 +185,7 @@ def test_json_over_many_lines_is_named_as_such() -> None:
     assert "JSON" in outcome.headline
 
 
-@pytest.mark.parametrize("node", ["my laptop@web9", "worker1", "celery@my server", "\u00e4 b", "a: b@c", "w 1@a"])
+@pytest.mark.parametrize("node", ["my laptop@web9", "worker1", "celery@my server", "\u00e4 b", "w 1@a"])
 def test_an_odd_node_is_a_node_and_hides_no_other(node: str) -> None:
     text = whole(W1, node, W2)
     outcome = check(*BOTH, text=text)

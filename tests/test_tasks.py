@@ -77,9 +77,14 @@ Worker w-1@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min
         ("export=3600", []),
         ("shop.tasks.expor?=3600", ["it has run shop.tasks.export for 3 h 12 min"]),
         ("shop.tasks.[!e]*=20000 3600", ["it has run shop.tasks.export for 3 h 12 min"]),
-        # The first whose pattern matches.
+        # The first whose pattern matches; the one without a pattern is for all others.
         ("*.export=20000 3600", ["it has run shop.tasks.mail for 2 h"]),
-        ("3600 *.export=20000", ["it has run shop.tasks.export for 3 h 12 min, 2 tasks over their limit"]),
+        ("3600 *.export=20000", ["it has run shop.tasks.mail for 2 h"]),
+        ("*.export=20000 shop.*=3600", ["it has run shop.tasks.mail for 2 h"]),
+        (
+            "shop.*=3600 *.export=20000",
+            ["it has run shop.tasks.export for 3 h 12 min, 2 tasks over their limit"],
+        ),
         ("*.mail=20000 *.export=20000 1", []),
         ("Shop.*=1", []),
     ],
@@ -150,7 +155,9 @@ def test_a_worker_that_nothing_expects_does_not_malfunction() -> None:
     [("inspect active", ["--task-limit", "60"]), ("both", ["--task-limit", "60", "--queue", "celery=2"])],
 )
 def test_celery_before_4_2_does_not_tell_when_a_task_was_started(name: str, options: list[str]) -> None:
-    queues = "".join(f"-> {node}: OK\n    * {{u'name': u'celery'}}\n" for node in ("w-1@a", "w-2@a"))
+    queues = "".join(
+        f"-> {node}: OK\n    * {{u'name': u'celery', u'routing_key': u'celery'}}\n" for node in ("w-1@a", "w-2@a")
+    )
     tasks = (
         "-> w-1@a: OK\n    * {u'args': u'[]', u'time_start': 1496.322484031, u'name': u'proj.nap', u'kwargs': u'{}'}\n"
         "-> w-2@a: OK\n    - empty -\n"
@@ -431,8 +438,9 @@ def test_attempts_are_counted_per_question(celery: Celery) -> None:
 def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
     first = f"{celery.prints(queues('w-1@a').partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
     outcome = run(*BOTH, *LIMIT, "-t", "2", *celery.command(first))
-    assert outcome.headline == (
-        "CELERY WORKERS UNKNOWN - sh did not end before the timeout, 1 of 2 workers had answered, no answer from w-2@a"
+    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
+    assert outcome.headline.endswith(
+        "sh did not end before the timeout, 1 of 2 workers had answered, no answer from w-2@a"
     )
     assert outcome.findings == ["Worker w-2@a had not answered"]
     assert outcome.code == UNKNOWN
@@ -443,7 +451,7 @@ def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery
     second = f"{celery.prints(active({'w-1@a': []}).partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
     outcome = run(*BOTH, *LIMIT, "-t", "3", "--settle", "0", *celery.command(celery.prints(QUEUES), second))
     assert outcome.code == UNKNOWN
-    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - sh did not end before the timeout")
+    assert "sh did not end before the timeout" in outcome.headline
     assert "w-2@a" in outcome.headline
     assert "w-1@a" not in outcome.headline
 
@@ -451,7 +459,7 @@ def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery
 @commands
 def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> None:
     outcome = run("w-1..2000@a", "-t", "2", *celery.command("echo '->  w-1@a: OK'; sleep 100"))
-    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - sh did not end before the timeout, 1 of 2,000 workers")
+    assert "sh did not end before the timeout, 1 of 2,000 workers had answered" in outcome.headline
     assert "w-2@a" in outcome.headline
     assert len(outcome.headline) < 1000
     assert outcome.findings[0] == "Worker w-2@a had not answered"
@@ -461,11 +469,11 @@ def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> Non
 
 @commands
 def test_the_reason_stands_behind_the_silent(celery: Celery) -> None:
-    script = "echo '->  w-1@a: OK'; echo 'Error: the broker is slow' >&2; sleep 100"
+    script = "echo '->  w-1@a: OK'; echo 'ssh: connection to app2 timed out' >&2; sleep 100"
     outcome = run(*BOTH, "-t", "2", *celery.command(script))
     assert outcome.headline == (
         "CELERY WORKERS UNKNOWN - sh did not end before the timeout, 1 of 2 workers had answered, "
-        "no answer from w-2@a: Error: the broker is slow"
+        "no answer from w-2@a: ssh: connection to app2 timed out"
     )
 
 
