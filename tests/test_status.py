@@ -4,116 +4,138 @@ from __future__ import annotations
 
 import pytest
 
-from check_celery_workers.node import join
-from check_celery_workers.status import Answers, Status
+from check_celery_workers.reader import doubt_of
+from check_celery_workers.reply import Replies
+from check_celery_workers.status import Status
 
 
-def read(text: str, *more: str) -> Status:
-    status = Status(Answers())
+def read(text: str, *more: str, whole: bool = True) -> tuple[Replies, Status]:
+    """Return the replies in a text that comes in these pieces, and how it ended; `whole` if nothing is lost at its end."""
+    replies = Replies()
+    status = Status(replies)
     for piece in (text, *more):
         status.feed(piece)
-    return status
+    status.finish(whole=whole)
+    return replies, status
 
 
-def nodes(status: Status) -> set[str]:
-    return {join(worker, digits) for worker, indexes in status.answers.workers.items() for digits in indexes}
+def doubt(status: Status) -> str | None:
+    """Return why the text is doubted."""
+    found = doubt_of(status, None)
+    return found and ": ".join(filter(None, (found.problem, found.reason)))
+
+
+QUEUE = "    * {'name': 'qa', 'exchange': {'name': 'qa', 'type': 'direct'}, 'routing_key': 'qa'}\n"
+QUEUE_JSON = '{"name": "qa", "exchange": {"name": "qa"}, "routing_key": "qa"}'
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "w-1@a: OK",
-        "-> w-1@a: OK",
-        "->  w-1@a: OK",
-        " w-1@a: OK",
-        "w-1@a: OK  ",
-        "w-1@a: OK\r",
-        "\rw-1@a: OK",
-        "\ufeffw-1@a: OK",
-        "\x1b[0m\x1b[1;36mw-1@a: \x1b[0m\x1b[1;32mOK\x1b[0m\x1b[0m",
-        "\x1b[37m\x1b[1m->\x1b[0m  \x1b[36m\x1b[1mw-1@a: \x1b[0m\x1b[32m\x1b[1mOK\x1b[0m",
-        "\x1b]0;celery status\x07w-1@a: OK",
-        "\x1b]0;celery status\x1b\\w-1@a: OK",
-        "\x1b(Bw-1@a: OK\x1b[?25h",
-        "\x9b1mw-1@a: OK\x9b0m",
-        '{"w-1@a": {"ok": "pong"}}',
-        '{"w-1@a": [{"name": "celery"}]}',
+        pytest.param("w-1@a: OK", id="plain"),
+        pytest.param("-> w-1@a: OK", id="arrow and one blank"),
+        pytest.param("->  w-1@a: OK", id="arrow and two blanks"),
+        pytest.param(" w-1@a: OK", id="leading blank"),
+        pytest.param("w-1@a: OK  ", id="trailing blanks"),
+        pytest.param("w-1@a: OK\r", id="carriage return at the end"),
+        pytest.param("\rw-1@a: OK", id="carriage return at the begin"),
+        pytest.param("\ufeffw-1@a: OK", id="byte-order mark"),
+        pytest.param("\x1b[0m\x1b[1;36mw-1@a: \x1b[0m\x1b[1;32mOK\x1b[0m\x1b[0m", id="colours of Celery 3 and 4"),
+        pytest.param(
+            "\x1b[37m\x1b[1m->\x1b[0m  \x1b[36m\x1b[1mw-1@a: \x1b[0m\x1b[32m\x1b[1mOK\x1b[0m", id="colours of Celery 5"
+        ),
+        pytest.param("\x1b]0;celery status\x07w-1@a: OK", id="terminal title ended by BEL"),
+        pytest.param("\x1b]0;celery status\x1b\\w-1@a: OK", id="terminal title ended by ST"),
+        pytest.param("\x1b(Bw-1@a: OK\x1b[?25h", id="other terminal sequences"),
+        pytest.param("\x9b1mw-1@a: OK\x9b0m", id="terminal sequences of one byte"),
+        pytest.param('{"w-1@a": {"ok": "pong"}}', id="JSON of ping"),
+        pytest.param('{"w-1@a": [{"name": "celery"}]}', id="JSON of active_queues"),
     ],
 )
-def test_an_answer(line: str) -> None:
-    status = read(f"{line}\n")
-    assert nodes(status) == {"w-1@a"}
-    assert status.doubt is None
+def test_a_line_that_is_an_answer(line: str) -> None:
+    replies, status = read(f"{line}\n")
+    assert replies.nodes() == {"w-1@a"}
+    assert doubt(status) is None
     assert not status.reason
-    assert not status.answers.malfunctioning
+    assert not replies.errors
 
 
 @pytest.mark.parametrize(
     "node",
     [
-        "celery@web1.example.com",
-        "a-b-c@x",
-        "w-@a",
-        "-1@a",
-        "w-1@b@c",
-        "w@[::1]:5",
-        "\u00e4-1@\u00df",
-        "w-1234567890123456789@a",
+        pytest.param("celery@web1.example.com", id="full domain name"),
+        pytest.param("a-b-c@x", id="dashes in the name"),
+        pytest.param("w-@a", id="name that ends in a dash"),
+        pytest.param("-1@a", id="nothing before the index"),
+        pytest.param("w-1@b@c", id="two at signs"),
+        pytest.param("w@[::1]:5", id="IPv6 address"),
+        pytest.param("\u00e4-1@\u00df", id="beyond ASCII"),
+        pytest.param("w-1234567890123456789@a", id="index of 19 digits"),
     ],
 )
-def test_any_node_name(node: str) -> None:
-    assert nodes(read(f"->  {node}: OK\n")) == {node}
+def test_any_node_name_is_read(node: str) -> None:
+    assert read(f"->  {node}: OK\n")[0].nodes() == {node}
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "w-1@a: okay",
-        "w-1@a: OK?",
-        "w-1@a: OK OK",
-        "w-1@a: WARNING",
-        "w-1@a:OK",
-        "w-1@a",
-        "OK",
-        "@a: OK",
-        "w@: OK",
-        "worker: OK",
-        "mail to admin@example.com: OK",
-        "[2026-01-01 00:00:00,000: INFO/MainProcess] w-1@a: OK",
-        "        w-1@a: OK",
-        "-> <- w-1@a: OK",
-        '{"w-1@a": "pong"}',
-        '{"level": "info", "user@host": {}}',
-        '{"message": "w-1@a: OK"}',
-        "{}",
-        "[]",
-        "* {'name': 'celery'}",
-        "DuplicateNodenameWarning",
-        "all nodes online.",
-        "12 monkeys",
+        pytest.param("w-1@a: okay", id="a longer word than OK"),
+        pytest.param("w-1@a: OK?", id="OK and a question mark"),
+        pytest.param("w-1@a: OK OK", id="OK twice"),
+        pytest.param("w-1@a: WARNING", id="a word that is not Celery's"),
+        pytest.param("w-1@a:OK", id="nothing between colon and OK"),
+        pytest.param("w-1@a", id="a node name alone"),
+        pytest.param("OK", id="OK alone"),
+        pytest.param("@a: OK", id="an empty NAME"),
+        pytest.param("w@: OK", id="an empty SERVER"),
+        pytest.param("worker: OK", id="no at sign"),
+        pytest.param("        w-1@a: OK", id="eight blanks in front"),
+        pytest.param("->  w-1@a: OK->  w-2@a: OK", id="two replies on one line"),
+        pytest.param('{"w-1@a": "pong"}', id="JSON with a string as the reply"),
+        pytest.param('{"level": "info", "user@host": {}}', id="JSON of a log with an address as key"),
+        pytest.param('{"message": "w-1@a: OK"}', id="JSON of a log with an answer as message"),
+        pytest.param("{}", id="an empty JSON object"),
+        pytest.param("[]", id="an empty JSON list"),
+        pytest.param("* {'name': 'celery'}", id="a queue of no node"),
+        pytest.param("DuplicateNodenameWarning", id="a warning without names"),
+        pytest.param("all nodes online.", id="a closing line without a number"),
+        pytest.param("12 monkeys", id="a number of something else"),
     ],
 )
-def test_no_answer(line: str) -> None:
-    status = read(f"{line}\n")
-    assert not status.answers.workers
-    assert status.doubt == f"no worker's answer in the status text: {line.strip()}"
+def test_a_line_that_is_not_an_answer(line: str) -> None:
+    replies, status = read(f"{line}\n")
+    assert not replies.groups
+    assert str(doubt(status)).startswith("no worker's answer in the status text: ")
+
+
+@pytest.mark.parametrize("line", ["mail to admin@example.com: OK", "12:00:00 INFO w-1@a: OK", "status-1  | ->  w@a: OK"])
+def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -> None:
+    _, status = read(f"{line}\n")
+    assert doubt(status) == (
+        "no worker's answer in the status text: replies stand behind other text on their lines: " + " ".join(line.split())
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "malfunctioning"),
+    ("text", "errors", "without_queue"),
     [
-        ("w@a: ERROR\n", {"w@a": "it answered ERROR"}),
-        ('{"w@a": {"error": "timeout"}, "v@a": {"ok": "pong"}}\n', {"w@a": "it answered ERROR"}),
-        ("v@a: OK\n    * {'name': 'celery'}\nw@a: OK\n    - empty -\n", {"w@a": "it consumes from no queue"}),
-        ("w@a: OK\n    []\nv@a: OK\n", {"w@a": "it consumes from no queue"}),
-        ('{"w@a": [], "v@a": [{"name": "celery"}]}\n', {"w@a": "it consumes from no queue"}),
-        ("w@a: OK\n- empty -\n", {}),
-        ("    - empty -\nw@a: OK\n", {}),
-        ("w@a: OK\n\n1 node online.\n    - empty -\n", {}),
+        pytest.param("w@a: ERROR\n", {"w@a"}, set(), id="ERROR"),
+        pytest.param('{"w@a": {"error": "late"}, "v@a": {"ok": "pong"}}\n', {"w@a"}, set(), id="an error in JSON"),
+        pytest.param(f"v@a: OK\n{QUEUE}w@a: OK\n    - empty -\n", set(), {"w@a"}, id="no queue, as text"),
+        pytest.param(f"w@a: OK\n    []\nv@a: OK\n{QUEUE}", set(), {"w@a"}, id="no queue, as an empty list in text"),
+        pytest.param(f'{{"w@a": [], "v@a": [{QUEUE_JSON}]}}\n', set(), {"w@a"}, id="no queue, as JSON"),
+        pytest.param("w@a: OK\n    - empty -\n", set(), set(), id="empty, where nobody shows a queue"),
+        pytest.param(f"w@a: OK\n- empty -\nv@a: OK\n{QUEUE}", set(), set(), id="a line that is not indented"),
+        pytest.param(f"    - empty -\nw@a: OK\n{QUEUE}", set(), set(), id="an indented line before the first reply"),
+        pytest.param(
+            f"w@a: OK\n{QUEUE}\n1 node online.\n    - empty -\n", set(), set(), id="an indented line after the last line"
+        ),
     ],
 )
-def test_a_malfunctioning_worker(text: str, malfunctioning: dict[str, str]) -> None:
-    assert read(text).answers.malfunctioning == malfunctioning
+def test_what_a_worker_replied_is_kept(text: str, errors: set[str], without_queue: set[str]) -> None:
+    replies, _ = read(text)
+    assert (replies.errors, replies.without_queue) == (errors, without_queue)
 
 
 WARNING = "/x/celery/app/control.py:56: DuplicateNodenameWarning: Received multiple replies from node"
@@ -122,91 +144,123 @@ WARNING = "/x/celery/app/control.py:56: DuplicateNodenameWarning: Received multi
 @pytest.mark.parametrize(
     ("text", "duplicates"),
     [
-        ("w@a: OK\nw@a: OK\n", {"w@a"}),
-        ("w@a: OK\nv@a: OK\nw@a: OK\nw@a: OK\n", {"w@a"}),
-        (f"{WARNING} name: w@a.\n", {"w@a"}),
-        (f"{WARNING} names: v-1@a.example.com, w@a.\n", {"v-1@a.example.com", "w@a"}),
-        (f"w@a: OK\n{WARNING} name: w@a.\nw@a: OK\n\n1 node online.\n", {"w@a"}),
-        ('{"w@a": {"ok": "pong"}}\n\n1 node online.\n' + f"{WARNING} name: w@a.\n", {"w@a"}),
+        pytest.param("w@a: OK\nw@a: OK\n", {"w@a"}, id="the same node twice"),
+        pytest.param("w@a: OK\nv@a: OK\nw@a: OK\nw@a: OK\n", {"w@a"}, id="the same node three times"),
+        pytest.param(f"{WARNING} name: w@a.\n", {"w@a"}, id="a warning of one name"),
+        pytest.param(
+            f"{WARNING} names: v-1@a.example.com, w@a.\n", {"v-1@a.example.com", "w@a"}, id="a warning of two names"
+        ),
+        pytest.param(
+            f"w@a: OK\n{WARNING} name: w@a.\nw@a: OK\n\n1 node online.\n",
+            {"w@a"},
+            id="a warning and the same node twice",
+        ),
+        pytest.param(
+            '{"w@a": {"ok": "pong"}}\n\n1 node online.\n' + f"{WARNING} name: w@a.\n", {"w@a"}, id="JSON and a warning"
+        ),
         # Outputs add up: two apps on one broker ask the same workers.
-        ("w@a: OK\n\n1 node online.\nw@a: OK\n\n1 node online.\n", set()),
-        ('{"w@a": [{}]}\n{"w@a": [{}]}\n', set()),
-        ("w@a: OK\n\n1 node online.\nError: No nodes replied within time constraint\nw@a: OK\n", set()),
+        pytest.param("w@a: OK\n\n1 node online.\nw@a: OK\n\n1 node online.\n", set(), id="two outputs"),
+        pytest.param('{"w@a": [{}]}\n{"w@a": [{}]}\n', set(), id="two outputs in JSON"),
+        pytest.param(
+            "w@a: OK\n\n1 node online.\nError: No nodes replied within time constraint\nw@a: OK\n",
+            set(),
+            id="two outputs and one without replies",
+        ),
     ],
 )
-def test_duplicates(text: str, duplicates: set[str]) -> None:
-    assert read(text).answers.duplicates == duplicates
+def test_a_node_is_duplicate_that_answers_twice_to_one_question(text: str, duplicates: set[str]) -> None:
+    assert read(text)[0].duplicates == duplicates
 
 
-def test_what_an_output_says_of_a_worker_may_come_in_pieces() -> None:
-    status = read("v@a: OK\nw@a: OK\n", "    - empty -\n", "x@a: OK\n")
-    assert status.answers.malfunctioning == {"w@a": "it consumes from no queue"}
+def test_the_lines_below_an_answer_may_come_later() -> None:
+    replies, _ = read(f"v@a: OK\n{QUEUE}w@a: OK\n", "    - empty -\n", "x@a: OK\n")
+    assert replies.without_queue == {"w@a"}
 
 
-def test_who_answers_again_when_asked_again_is_no_duplicate() -> None:
-    answers = Answers()
+def test_a_node_that_answers_the_next_question_is_not_duplicate() -> None:
+    replies = Replies()
     for text in ("v@a: OK\n", "v@a: OK\nw@a: OK\n", "w@a: OK\nw@a: OK\n"):
-        status = Status(answers)
-        status.feed(text)
-    assert nodes(status) == {"v@a", "w@a"}
-    assert status.answers.duplicates == {"w@a"}
+        Status(replies).feed(text)
+    assert (replies.nodes(), replies.count) == ({"v@a", "w@a"}, 2)
+    assert replies.duplicates == {"w@a"}
 
 
-def test_outputs_add_up() -> None:
-    status = read('v@a: OK\n\n1 node online.\n{"w@a": {"ok": "pong"}}\n\n1 node online.\n', "x@b: OK\n", "y@b: OK\n")
-    assert nodes(status) == {"v@a", "w@a", "x@b", "y@b"}
-    assert status.doubt is None
+def test_the_answers_of_all_outputs_add_up() -> None:
+    text = 'v@a: OK\n\n1 node online.\n{"w@a": {"ok": "pong"}}\n\n1 node online.\n'
+    replies, status = read(text, "x@b: OK\n", "y@b: OK\n")
+    assert replies.nodes() == {"v@a", "w@a", "x@b", "y@b"}
+    assert doubt(status) is None
 
 
 @pytest.mark.parametrize(
     ("text", "truncated"),
     [
-        ("w@a: OK\n\n1 node online.\n", None),
-        ("w@a: OK\nw@a: OK\n\n1 node online.\n", None),
-        ("w@a: OK\nv@a: OK\n\n1 node online.\n", None),
-        ("w@a: OK\n\n2 nodes online.\n", "it names 1 of the 2 nodes that it counts"),
-        ("1 node online.\n", "it names 0 of the 1 nodes that it counts"),
-        (
+        pytest.param("w@a: OK\n\n1 node online.\n", None, id="as many as it counts"),
+        pytest.param("w@a: OK\nw@a: OK\n\n1 node online.\n", None, id="a duplicate that it counts once"),
+        pytest.param("w@a: OK\nv@a: OK\n\n1 node online.\n", None, id="more than it counts"),
+        pytest.param(
+            "w@a: OK\n\n2 nodes online.\n", "it names 1 of the 2 nodes that it counts", id="fewer than it counts"
+        ),
+        pytest.param(
             "v@a: OK\nw@a: OK\n\n2 nodes online.\nw@a: OK\n\n2 nodes online.\n",
             "it names 1 of the 2 nodes that it counts",
+            id="fewer in the second output",
         ),
-        ('{"w@a": {"ok": "pong"}, "v@', "its JSON breaks off"),
-        ('w@a: OK\n{"v@a": {"ok": "po\nx@a: OK\n', "its JSON breaks off"),
-        ('w@a: OK\n{"level": "in\n', None),
+        pytest.param('{"w@a": {"ok": "pong"}, "v@', "its JSON breaks off", id="JSON that breaks off"),
+        pytest.param(
+            'w@a: OK\n{"v@a": {"ok": "po\nx@a: OK\n', "its JSON breaks off", id="JSON that breaks off between answers"
+        ),
+        pytest.param('w@a: OK\n{"level": "in\n', None, id="JSON of a log that breaks off"),
     ],
 )
-def test_a_text_that_is_not_whole(text: str, truncated: str | None) -> None:
-    assert read(text).doubt == (truncated and f"the status text is not whole: {truncated}")
+def test_a_text_that_is_not_whole_is_doubted(text: str, truncated: str | None) -> None:
+    assert doubt(read(text)[1]) == (truncated and f"the status text is not whole: {truncated}")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("celery: error: unrecognized arguments: -t\n", "celery: error: unrecognized arguments: -t"),
-        ("ModuleNotFoundError: No module named 'proj'\n[info] bye\n", "ModuleNotFoundError: No module named 'proj'"),
-        ("Error: \nUnable to load celery application.\nThe module x was not found.\n\n", "The module x was not found."),
-        ("sudo: a password is required\n", "sudo: a password is required"),
-        ("bash: celery: command not found\n", "bash: celery: command not found"),
-        ("nothing \x1b[1mtelling\x1b[0m\t here | there\n", "nothing telling here ? there"),
-        (f"{'x' * 500}\n", f"{'x' * 297}..."),
-        ("[" * 100_000 + "\n", f"{'[' * 297}..."),
-        ('{"' * 100_000 + "\n", f"{'{' + chr(34)}" * 148 + "{..."),
+        pytest.param(
+            "celery: error: unrecognized arguments: -t\n",
+            "celery: error: unrecognized arguments: -t",
+            id="wrong usage of Celery",
+        ),
+        pytest.param(
+            "ModuleNotFoundError: No module named 'proj'\n[info] bye\n",
+            "ModuleNotFoundError: No module named 'proj'",
+            id="an exception before a log line",
+        ),
+        pytest.param(
+            "Error: \nUnable to load celery application.\nThe module x was not found.\n\n",
+            "The module x was not found.",
+            id="Celery's error over many lines",
+        ),
+        pytest.param("sudo: a password is required\n", "sudo: a password is required", id="sudo"),
+        pytest.param(
+            "bash: celery: command not found\n", "bash: celery: command not found", id="a command that is not there"
+        ),
+        pytest.param(
+            "nothing \x1b[1mtelling\x1b[0m\t here | there\n", "nothing telling here ? there", id="nothing that tells"
+        ),
+        pytest.param(f"{'x' * 500}\n", f"{'x' * 297}...", id="a line that is too long"),
+        pytest.param("[" * 100_000 + "\n", f"{'[' * 297}...", id="deep JSON lists"),
+        pytest.param('{"' * 100_000 + "\n", f"{'{' + chr(34)}" * 148 + "{...", id="deep JSON objects"),
     ],
 )
 def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
-    assert read(text).doubt == f"no worker's answer in the status text: {reason}"
+    assert doubt(read(text)[1]) == f"no worker's answer in the status text: {reason}"
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "Error: No nodes replied within time constraint",
-        "Error: No nodes replied within time constraint.",
-        "\x1b[1;31mError: No nodes replied within time constraint.\x1b[0m\r",
+        pytest.param("Error: No nodes replied within time constraint", id="plain"),
+        pytest.param("Error: No nodes replied within time constraint.", id="with a full stop"),
+        pytest.param("\x1b[1;31mError: No nodes replied within time constraint.\x1b[0m\r", id="in colours"),
     ],
 )
-def test_nobody(line: str) -> None:
-    status = read(f"{line}\n")
+def test_no_node_replied(line: str) -> None:
+    _, status = read(f"{line}\n")
     assert status.nobody
     assert not status.empty
-    assert status.doubt is None
+    assert doubt(status) is None
