@@ -356,6 +356,24 @@ def test_the_word_after_inspect_tells_the_question(question: str) -> None:
 
 @pytest.mark.usefixtures("nothing_is_left_running")
 @pytest.mark.parametrize(
+    "words",
+    [
+        "inspect active_queues",
+        "inspect -t 5 active_queues",
+        "inspect --timeout=5 active_queues",
+        "inspect -d w-1@a,w-2@a active_queues",
+        "inspect --destination w-1@a -t 5 active_queues",
+        "-A proj inspect -t 5 -d w-1@a active_queues --json",
+    ],
+)
+def test_options_may_stand_before_the_question(words: str) -> None:
+    script = f"cat << END\n{ALL_EMPTY}END"
+    outcome = run(*BOTH, "--wait", "--", "sh", "-c", script, "celery", *words.split())
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning"
+
+
+@pytest.mark.usefixtures("nothing_is_left_running")
+@pytest.mark.parametrize(
     ("script", "headline", "code"),
     [
         # Of COMMAND the exit status tells whether it came to its end.

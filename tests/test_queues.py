@@ -22,9 +22,7 @@ def queue(name: str, exchange: str | None = None) -> str:
 
 def queue_3(name: str, exchange: str) -> str:
     """Return the line of a queue as Celery 3.1 prints it, whose keys come in any order."""
-    details = (
-        f"{{u'exclusive': False, u'exchange': {{u'name': u'{exchange}', u'type': u'direct'}}, u'name': u'{name}'}}"
-    )
+    details = f"{{u'exchange': {{u'name': u'{exchange}'}}, u'name': u'{name}', u'routing_key': u'x'}}"
     return f"    \x1b[0m\x1b[1;37m*\x1b[0m {details}\x1b[0m\n"
 
 
@@ -289,7 +287,7 @@ def test_a_file(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["queue", "queue =2", "queue emails=x..", "queue emails=3..2", "queue secret stuff"])
+@pytest.mark.parametrize("line", ["queue", "queue =2", "queue stuff=3..2"])
 def test_a_wrong_line_of_a_file(tmp_path: Path, line: str) -> None:
     file = tmp_path / "expected"
     file.write_text(f"w@a\n{line}\n")
