@@ -32,7 +32,7 @@ check-celery-workers ({version}) unstable; urgency=medium
 
 
 def main() -> str | None:
-    """Build what the command line asks for, and print its path; return why not."""
+    """Build the package and print its path; return why that failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -62,7 +62,7 @@ def main() -> str | None:
 
 
 def copy(tree: Path) -> None:
-    """Copy what the package is built from, and nothing that happens to be in the clone besides."""
+    """Copy what the package is built from, and nothing else that is in the clone."""
     unwanted = shutil.ignore_patterns("__pycache__", "debian", ".*")
     for name in ("check_celery_workers", "contrib"):
         shutil.copytree(CLONE / name, tree / name, ignore=unwanted)
@@ -70,14 +70,14 @@ def copy(tree: Path) -> None:
         shutil.copy(CLONE / name, tree)
     shutil.copytree(DEBIAN, tree / "debian")
     (tree / "debian" / "changelog").write_text(changelog(), encoding="utf-8")
-    # What the user's umask or an editor left differs from one clone to another.
+    # The modes of files depend on the umask of whoever made the clone.
     for path in tree.rglob("*"):
         executable = path.is_dir() or path.name == "rules" or path == tree / "debian" / "check_celery_workers"
         path.chmod(0o755 if executable else 0o644)
 
 
 def changelog() -> str:
-    """Return Debian's changelog, whose one entry gives the package its version and the files their date."""
+    """Return Debian's changelog. The package takes its version and the date of its files from its one entry."""
     module = (CLONE / "check_celery_workers" / "__init__.py").read_text(encoding="utf-8")
     control = (DEBIAN / "control").read_text(encoding="utf-8")
     version = re.findall(r'^__version__ = "(.*)"$', module, re.MULTILINE)[0]
@@ -89,7 +89,7 @@ def changelog() -> str:
 
 
 def changed() -> float:
-    """Return when the clone changed last: SOURCE_DATE_EPOCH, or its last commit, or without git its newest module."""
+    """Return the time of the last change: SOURCE_DATE_EPOCH, or the last commit, or without git the newest module."""
     if "SOURCE_DATE_EPOCH" in os.environ:
         return float(os.environ["SOURCE_DATE_EPOCH"])
     command = ("git", "-C", CLONE, "log", "-1", "--format=%ct")

@@ -35,10 +35,12 @@ executable("dh_python3", package="dh-python")
 
 README = (CONTRIB / "debian" / "README.md").read_text(encoding="utf-8")
 NAME = f"check-celery-workers_{__version__}_all.deb"
+MODULES = "/usr/share/check-celery-workers"
 PLUGIN = "/usr/lib/nagios/plugins/check_celery_workers"
 CHECK_COMMAND = "/usr/share/icinga2/include/plugins-contrib.d/check_celery_workers.conf"
-# What the package has under another path already, and what serves to build the plugin or to try it.
+# What the package installs elsewhere, and what serves to build the plugin or to try it.
 NO_EXAMPLES = {"completion", "debian", "demo", "man", "zipapp"}
+# It ends by itself where the tests are killed.
 OVERLAYS = """\
 set -e
 mount -t tmpfs tmpfs /run
@@ -49,7 +51,7 @@ do
     mount -t overlay -o "lowerdir=/$directory,upperdir=$1/$directory/upper,workdir=$1/$directory/work" \\
         overlay "/$directory"
 done
-exec sleep infinity
+exec sleep 900
 """
 # What bash does when the Tab key is pressed after the last of the words.
 COMPLETE = """\
@@ -182,6 +184,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         pytest.skip("needs root, to install a package")
     if not Path("/usr/lib/python3/dist-packages/nagiosplugin").is_dir():
         pytest.skip("needs python3-nagiosplugin: apt-get install python3-nagiosplugin")
+    if Path(MODULES).exists():
+        pytest.skip("needs a machine without the package: apt-get purge check-celery-workers")
     executable("sudo", package="sudo")
     try:
         pwd.getpwnam("nagios")
@@ -232,8 +236,8 @@ def test_nothing_else_is_imported(installed: Machine, tmp_path: Path) -> None:
 
 
 def test_the_modules_are_compiled(installed: Machine) -> None:
-    compiled = installed.run("find /usr/share/check-celery-workers -name '*.pyc' | wc -l", Path("/"))
-    assert int(compiled) == len(list((CLONE / "check_celery_workers").glob("*.py")))
+    compiled = installed.run(f"find {MODULES} -name '*.pyc' | wc -l", Path("/"))
+    assert int(compiled) == len(list((CLONE / "check_celery_workers").rglob("*.py")))
 
 
 def test_man_finds_the_page(installed: Machine) -> None:
@@ -247,7 +251,7 @@ def test_bash_completes(installed: Machine, tmp_path: Path) -> None:
     assert installed.run("bash complete", tmp_path) == "--unexpected-warning\n"
 
 
-def test_debian_s_icinga_finds_the_check_command(installed: Machine) -> None:
+def test_icinga_of_debian_finds_the_check_command(installed: Machine) -> None:
     executable("icinga2", package="icinga2-bin")
     validate, show, _ = commands("5. Icinga 2")[0].splitlines()
     installed.run(validate, Path("/"))
@@ -319,7 +323,7 @@ def test_upgrade(installed: Machine, package: Path, tmp_path: Path) -> None:
 
 
 def test_purge_leaves_nothing(installed: Machine) -> None:
-    assert PLUGIN in installed.added()
+    assert MODULES in installed.added()
     (purge,) = commands("7. Remove")
     installed.run(purge, Path("/"), text="y\n")
     assert installed.added() == set()
