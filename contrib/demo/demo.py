@@ -262,7 +262,7 @@ def main() -> int:
         with suppress(OSError):
             say("\nInterrupted; nothing is left behind.")
         return 128 + int(interrupted.args[0])
-    say("The workers are stopped, and nothing is left behind.")
+    say("\nThe workers are stopped, and nothing is left behind.")
     if not stage.right:
         say("Not every check said what it should have.")
         return 1
