@@ -85,6 +85,9 @@ def roff(text: str) -> str:
         form, _, meaning = line.strip().partition("  ")
         if not line:
             lines.append(".PP")
+        elif line.startswith(" " * 10):
+            # A table goes on.
+            lines.append(form)
         elif meaning:
             lines += [".TP", rf"\fB{form}\fR", meaning.strip()]
         elif line.startswith(" "):
