@@ -221,19 +221,19 @@ def show(stage: Stage) -> None:
 
     say("\n# All workers are online. Let the plugin write down which.")
     stage.type(f"check_celery_workers --baseline {ASK} > celery_workers")
-    stage.type("cat celery_workers", 0, "worker-1..3@app1\n")
+    stage.type("cat celery_workers", 0, "worker-1..3@app1\nqueue celery=3\n")
 
     say("\n# All is well.")
     stage.type(f"check_celery_workers -f celery_workers {ASK}", 0, "6 of 6 workers online")
 
     say("\n# One worker is killed.")
     stage.kill("worker-2@app1")
-    stage.type(f"check_celery_workers -f celery_workers {ASK}", CRITICAL, "1 of 6 workers missing: worker-2@app1")
+    stage.type(f"check_celery_workers -f celery_workers {ASK}", CRITICAL, "Worker worker-2@app1 was missing\n")
 
     say("\n# It is started again, and so is a worker that nobody expects.")
-    say("$ celery -A proj worker -n worker-2@app1 &")
-    say("$ celery -A proj worker -n celery@app9 &")
-    stage.start({"worker-2@app1": "celery", "celery@app9": "celery"})
+    say("$ celery -A proj worker -n worker-2@app1 -Q celery &")
+    say("$ celery -A proj worker -n celery@app9 -Q nightly &")
+    stage.start({"worker-2@app1": "celery", "celery@app9": "nightly"})
     stage.type(f"check_celery_workers -f celery_workers {ASK}", WARNING, "celery@app9")
     stage.kill("celery@app9")
 

@@ -29,26 +29,30 @@ $ cat celery_workers
 mail-0..1@app2
 reports@app3
 worker-1..3@app1
+queue celery=3
+queue emails=2
+queue reports=1
 
 # All is well.
 {CHECK}CELERY WORKERS OK - 6 of 6 workers online on 3 servers\
- | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=6;;;0 time=Ns;;;0\
+ | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=6;;;0 queues=0;;0;0 time=Ns;;;0\
  unexpected=0;0;;0 unexpected_servers=0;;;0
 exit code 0
 
 # One worker is killed.
 $ kill -KILL N   # worker-2@app1
-{CHECK}CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-2@app1\
- | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;6 missing_servers=0;;;0 online=5;;;0 time=Ns;;;0\
+{CHECK}CELERY WORKERS CRITICAL - 1 of 6 workers missing, 1 queue short\
+ | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;6 missing_servers=0;;;0 online=5;;;0 queues=1;;0;0 time=Ns;;;0\
  unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker worker-2@app1 was missing
+Queue celery is consumed by 2 workers instead of 3
 exit code 2
 
 # It is started again, and so is a worker that nobody expects.
-$ celery -A proj worker -n worker-2@app1 &
-$ celery -A proj worker -n celery@app9 &
+$ celery -A proj worker -n worker-2@app1 -Q celery &
+$ celery -A proj worker -n celery@app9 -Q nightly &
 {CHECK}CELERY WORKERS WARNING - 1 worker unexpected: server app9\
- | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=7;;;0 time=Ns;;;0\
+ | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=7;;;0 queues=0;;0;0 time=Ns;;;0\
  unexpected=1;0;;0 unexpected_servers=1;;;0
 Server app9 was unexpectedly present, accounts for 1 worker: celery@app9
 exit code 1
@@ -67,9 +71,9 @@ $ celery -A proj status -t 2
 
 6 nodes online.
 $ check_celery_workers -f celery_workers --task-limit 2 {ASK}
-CELERY WORKERS CRITICAL - 1 of 6 workers malfunctioning: reports@app3\
+CELERY WORKERS CRITICAL - 1 worker malfunctioning: reports@app3\
  | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 oldest_task=Ns;;;0 online=6;;;0\
- time=Ns;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+ queues=0;;0;0 time=Ns;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker reports@app3 was malfunctioning, it has run proj.export for N s
 exit code 2
 
