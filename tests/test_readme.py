@@ -30,7 +30,7 @@ def options_table() -> str:
         warning = ""
         for action in group._group_actions:  # noqa: SLF001
             names = ", ".join(f"`{name}`" for name in action.option_strings)
-            text = (action.help or "").replace("%%", "%")
+            text = (action.help or "").replace("%%", "%").replace(" (see below)", "")
             if action.dest.endswith("_warning"):
                 warning = f"{names}, "
                 continue
