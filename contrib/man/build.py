@@ -81,6 +81,7 @@ def table_of_codes(text: str) -> str:
 def roff(text: str) -> str:
     """Return the text for a manual page: tables, examples (lines that begin with a blank), and paragraphs."""
     lines = []
+    in_table = False
     for line in text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq").splitlines():
         form, _, meaning = line.strip().partition("  ")
         if not line:
@@ -93,7 +94,10 @@ def roff(text: str) -> str:
         elif line.startswith(" "):
             lines += [".EX", form, ".EE"]
         else:
+            if in_table:
+                lines.append(".PP")
             lines.append(line)
+        in_table = line.startswith(" ") and bool(meaning or in_table)
     return "\n".join(lines)
 
 
