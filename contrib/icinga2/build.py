@@ -21,8 +21,8 @@ CHECK_COMMAND = """\
  *
  * It needs no change. The plugin must be in PluginContribDir of constants.conf, on each host that runs it.
  *
- * Each option is a custom variable of the host or the service: celery_workers_<option>, with _ for -. Options that may be
- * repeated are arrays, flags are true, and celery_workers_verbose is a number.
+ * Each option is a custom variable of the host or the service: celery_workers_<option>, with _ for -. Options that may
+ * be repeated are arrays, flags are true, and celery_workers_verbose is a number.
  *   vars.celery_workers_expect = [ "worker-4@app1", "celery@web-*=2..8" ]
  *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
  *   vars.celery_workers_queue = [ "emails=2..", "reports" ]
@@ -32,8 +32,8 @@ CHECK_COMMAND = """\
  *   vars.celery_workers_command = [
  *     "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir=/srv/shop", "inspect", "{}", "-t", "10"
  *   ]
- * celery_workers_command is always needed, because Icinga gives the plugin no text to read. The plugin replaces {} by the
- * question; Icinga leaves it alone. Write $$ for $ in all of them.
+ * celery_workers_command is always needed, because Icinga gives the plugin no text to read. The plugin replaces {} by
+ * the question; Icinga leaves it alone. Write $$ for $ in all of them.
  */
 
 object CheckCommand "celery_workers" {
