@@ -82,7 +82,7 @@ def test_the_check_command_describes_an_option_as_help_does(option: Option) -> N
 
 def test_the_check_command_outlasts_the_plugin() -> None:
     minutes = re.search(r"^\ttimeout = (\d+)m$", CHECK_COMMAND, re.MULTILINE)
-    seconds = re.search(r"by default (\d+)$", OPTIONS["--timeout"].text)
+    seconds = re.search(r"default (\d+)$", OPTIONS["--timeout"].text)
     assert minutes
     assert seconds
     assert int(minutes[1]) * 60 > int(seconds[1])
