@@ -85,7 +85,7 @@ object GraphiteWriter "graphite" {{
 	enable_send_thresholds = true
 }}
 """
-CURVES = 12
+CURVES = 11
 # Prints the curves and the picture of each graph, by its name.
 RENDER = r"""<?php
 require_once '/usr/share/php/Icinga/Application/EmbeddedWeb.php';
