@@ -256,7 +256,8 @@ def day(running: Graphite, midnight: int) -> dict[str, Graph]:
     def come() -> bool:
         with suppress(subprocess.CalledProcessError):
             graphs.update(running.graphs(start=midnight - 1, end=midnight + 24 * HOUR - 1, size=(800, 260)))
-        return bool(graphs) and [len(values) for values in graphs["celery_workers"].curves.values()] == [points] * 5
+        curves = graphs["celery_workers"].curves if "celery_workers" in graphs else {}
+        return [len(values) for values in curves.values()] == [points] * 5
 
     wait_for(come, "not all of the day is there")
     return graphs

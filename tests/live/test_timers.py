@@ -42,12 +42,12 @@ Defaults use_pty
 """
 WELL = """\
 CELERY WORKERS OK - 6 of 6 workers online on 3 servers | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 \
-missing_servers=0;;;0 oldest_task=0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 \
+missing_servers=0;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 \
 unexpected_servers=0;;;0
 """
 ILL = """\
 CELERY WORKERS CRITICAL - 1 of 7 workers missing: worker-0@app1 or worker-5@app1 | duplicate=0;0;;0 \
-malfunctioning=0;;0;0 missing=1;;0;0;7 missing_servers=0;;;0 oldest_task=0s;;;0 online=6;;;0 queues=0;;0;0 \
+malfunctioning=0;;0;0 missing=1;;0;0;7 missing_servers=0;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 \
 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker worker-0@app1 or worker-5@app1 was missing
 """

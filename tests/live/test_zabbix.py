@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from daemons import adapted, application, command_of, daemon, executable
 from fleet import Fleet
 from paths import CONTRIB
-from processes import free_port
 from running import PLUGIN, outcome_of, timeless
 
 pytestmark = pytest.mark.daemon
@@ -31,15 +32,23 @@ Timeout=30
 Include={directory}/zabbix_agentd.conf.d/*.conf
 """
 PERFDATA = (
-    "duplicate=0;0;;0 malfunctioning=0;;0;0 missing={missing};;0;0;6 missing_servers=0;;;0 oldest_task=0s;;;0"
+    "duplicate=0;0;;0 malfunctioning=0;;0;0 missing={missing};;0;0;6 missing_servers=0;;;0 oldest_task=0.0s;;;0"
     " online={online};;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0"
 )
+
+
+def low_port() -> int:
+    """Return a free TCP port of those that the agent's configuration may name, which are below the ephemeral ones."""
+    for port in random.sample(range(1024, 32768), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free")
 
 
 @contextmanager
 def agent(directory: Path, parameter: str) -> Iterator[int]:
     """Run an agent with this user parameter; yield its port."""
-    port = free_port()
+    port = low_port()
     included = directory / "zabbix_agentd.conf.d"
     included.mkdir()
     (included / "celery_workers.conf").write_text(parameter, encoding="utf-8")
@@ -90,7 +99,7 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet) -> None:
         f"CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-3@app1 | {PERFDATA.format(missing=1, online=5)}\n"
         "Worker worker-3@app1 was missing\n"
     )
-    others = {"malfunctioning": "0", "unexpected": "0", "queues": "0", "oldest_task": "0"}
+    others = {"malfunctioning": "0", "unexpected": "0", "queues": "0", "oldest_task": "0.0"}
     assert items(well) == {"state": "OK", "missing": "0", "online": "6", **others}
     assert items(ill) == {"state": "CRITICAL", "missing": "1", "online": "5", **others}
 
