@@ -6,8 +6,9 @@ Each row goes the whole way, through all modules that judge, so no module betwee
 from __future__ import annotations
 
 import pytest
-from check_celery_workers.report import fit
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, perfdata
+
+from check_celery_workers.verdict import fit
 
 
 def online(*nodes: str) -> str:
