@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from daemons import adapted, application, command_of, executable, nrpe
 from fleet import Fleet
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of, perfdata
 
 pytestmark = pytest.mark.daemon
 
@@ -21,11 +21,9 @@ Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 miss
 """
 
 
-def perfdata(missing: int, expected: int) -> str:
-    return (
-        f"duplicate=0;0;;0 malfunctioning=0;;0;0 missing={missing};;0;0;{expected} missing_servers=0;;;0"
-        f" online={expected - missing};;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0"
-    )
+def perfdata_of(missing: int, expected: int) -> str:
+    online = f"{expected - missing};;;0"
+    return perfdata(missing=f"{missing};;0;0;{expected}", online=online, queues="0;;0;0", time="0.5s;;;0")
 
 
 def check_nrpe(port: int, *options: str, command: str = "check_celery_workers") -> Outcome:
@@ -45,7 +43,7 @@ def commands(fleet: Fleet, changes: dict[str, str]) -> str:
 def test_contrib_as_it_is(tmp_path: Path, fleet: Fleet) -> None:
     with nrpe(tmp_path, commands(fleet, {})) as port:
         assert check_nrpe(port, *PATIENT) == (
-            f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {perfdata(0, 6)}\n",
+            f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {perfdata_of(0, 6)}\n",
             OK,
         )
         fleet.kill("worker-3@app1")
@@ -55,14 +53,14 @@ def test_contrib_as_it_is(tmp_path: Path, fleet: Fleet) -> None:
         finally:
             fleet.start("worker-3@app1", "celery@web-1")
         assert ill == (
-            f"CELERY WORKERS CRITICAL - 2 of 6 workers missing | {perfdata(2, 6)}\n{TWO_MISSING}",
+            f"CELERY WORKERS CRITICAL - 2 of 6 workers missing | {perfdata_of(2, 6)}\n{TWO_MISSING}",
             CRITICAL,
         )
 
 
 @pytest.mark.celery
 def test_500_missing(tmp_path: Path, fleet: Fleet) -> None:
-    top = f"CELERY WORKERS CRITICAL - 500 of 506 workers missing | {perfdata(500, 506)}\n"
+    top = f"CELERY WORKERS CRITICAL - 500 of 506 workers missing | {perfdata_of(500, 506)}\n"
     with nrpe(tmp_path, commands(fleet, {"worker-4@app1": "worker-1..504@app1"})) as port:
         whole = check_nrpe(port, *PATIENT)
         assert whole.code == CRITICAL

@@ -62,7 +62,7 @@ def agent(directory: Path, parameter: str) -> Iterator[int]:
 def value(port: int) -> str:
     """Return what the page's zabbix_get prints, with 0.5 for the seconds that it took."""
     asking = command_of("zabbix/README.md", "zabbix_get -s 127.0.0.1")
-    return timeless(outcome_of(*asking.replace("zabbix_get", ZABBIX_GET).split(), "-p", str(port), "-t", "60").output)
+    return timeless(outcome_of(*asking.replace("zabbix_get", ZABBIX_GET).split(), "-p", str(port), "-t", "30").output)
 
 
 def items(text: str) -> dict[str, str]:
