@@ -32,8 +32,8 @@ _COMMANDS = {
 _EPILOG = """\
 EXPECTED is one of
   NAME-COUNT@SERVER        COUNT workers NAME-i on SERVER, numbered from 0 or 1
-  NAME-FIRST..LAST@SERVER  the workers NAME-FIRST to NAME-LAST; NAME-3..3@SERVER
-                           is the single worker NAME-3
+  NAME-FIRST..LAST@SERVER  the workers NAME-FIRST to NAME-LAST;
+                           NAME-3..3@SERVER is the single worker NAME-3
   NAME@SERVER              the one worker of exactly that name: celery@web1
   PATTERN=N                N workers whose node name matches: celery@web-*=4
   PATTERN=MIN..MAX         MIN to MAX of them; PATTERN=MIN.. MIN or more

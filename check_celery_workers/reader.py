@@ -143,7 +143,9 @@ def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
     if error and not (isinstance(error, EndedBadly) and (status.nobody or status.silent_outputs)):
         return Doubt(Doubt.IF_MISSING, str(error), status.reason)
     if not (status.replied or status.nobody or status.empty):
-        return Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.cut or status.reason, counts=False)
+        if status.cut:
+            return Doubt(Doubt.ALWAYS, status.cut)
+        return Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.reason, counts=False)
     if status.cut:
         return Doubt(Doubt.IF_MISSING, status.cut)
     if status.silent_outputs:
