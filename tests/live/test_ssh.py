@@ -71,18 +71,17 @@ def test_the_plugin_here_and_celery_there(server: Sshd, fleet: Fleet) -> None:
     login = (
         f"ssh -F none -p {options['-p']} -i {options['-i']} -o {known_hosts} -o BatchMode=yes {options['-l']}@127.0.0.1"
     )
-    plugin = "/usr/lib/nagios/plugins/check_celery_workers --timeout 50 worker-4@app1 -- ssh"
     command = command_of(
         "ssh/README.md",
-        plugin,
+        "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers",
         {
+            "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
             "ssh -o BatchMode=yes shopuser@app1.example.com": login,
-            "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
             **application(fleet),
             "-t 15": "-t 3",
         },
     )
-    verdict = run(command.replace("worker-4@app1", "worker-4@app1 'celery@web-*=2'"))
+    verdict = run(command)
     assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import os
 import pwd
+import shlex
 import subprocess
 import textwrap
 from contextlib import suppress
@@ -252,11 +253,11 @@ def test_the_script_that_knows_the_broker(tmp_path: Path) -> None:
         script.write_text(body, encoding="utf-8")
         script.chmod(0o755)
         url.write_text(f"CELERY_BROKER_URL='{broker.url}'\n", encoding="utf-8")
-        fleet.start("worker-1@app1", "worker-2@app1")
+        fleet.start("worker-1@app1", "worker-2@app1", "celery@web-1", "celery@web-2")
         check = command_of(
             "sudoers.d/README.md",
-            "check_celery_workers worker-4@app1 -- /usr/local/bin/shop_celery",
+            "check_celery_workers worker-4@app1 'celery@web-*=2..8' -- /usr/local/bin/shop_celery",
             {"check_celery_workers": PLUGIN, "/usr/local/bin/shop_celery": str(script), "worker-4": "worker-2"},
         )
-        verdict = outcome_of(*check.split(), env={"PATH": os.defpath}, cwd=Path("/"))
-    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 2 of 2 workers online on 1 server", OK)
+        verdict = outcome_of(*shlex.split(check), env={"PATH": os.defpath}, cwd=Path("/"))
+    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 4 of 4 workers online on 3 servers", OK)
