@@ -276,6 +276,10 @@ class Fleet:
             return [int(pid) for name, pid in map(str.split, lines) if name == task]
         return []
 
+    def wait_until_started(self, task: str, count: int) -> None:
+        """Return when tasks of this name were started so many times."""
+        wait_for(lambda: len(self.started(task)) >= count, f"{task} is not started {count} times")
+
     @contextmanager
     def busy(self, *queues: str, seconds: float) -> Iterator[None]:
         """Keep tasks of so many seconds coming on these queues, eight at a time on each."""
@@ -283,9 +287,9 @@ class Fleet:
         flag.touch()
         try:
             for queue in queues:
-                enough = len(self.started("proj.nap")) + 9
+                before = len(self.started("proj.nap"))
                 self.send("proj.nap", seconds, 7, queue=queue)
-                wait_for(lambda enough=enough: len(self.started("proj.nap")) >= enough, f"{queue} is not busy")
+                self.wait_until_started("proj.nap", before + 9)
             yield
         finally:
             flag.unlink()

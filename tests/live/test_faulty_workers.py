@@ -122,7 +122,7 @@ def check(fleet: Fleet, *limits: str, command: list[str] | None = None) -> Outco
 
 def wait_until_over_low(fleet: Fleet, task: str, count: int) -> None:
     """Return when tasks of this name were started so many times, and each runs for longer than LOW."""
-    wait_for(lambda: len(fleet.started(task)) >= count, f"{task} is not started")
+    fleet.wait_until_started(task, count)
     started = time.time()
     wait_for(lambda: time.time() > started + LOW, "the clock does not go on")
 
@@ -171,7 +171,7 @@ def test_crit_all_slots_taken_by_endless_tasks(fleet: Fleet) -> None:
 def test_crit_pool_child_stopped_with_a_task(fleet: Fleet) -> None:
     before = len(fleet.started("proj.nap"))
     fleet.send("proj.nap", 2, queue="emails")
-    wait_for(lambda: len(fleet.started("proj.nap")) > before, "the task is not started")
+    fleet.wait_until_started("proj.nap", before + 1)
     child = fleet.started("proj.nap")[-1]
     os.kill(child, signal.SIGSTOP)
     try:
