@@ -305,7 +305,8 @@ class Fleet:
 
     def _control(self, node: str, command: str, queue: str) -> None:
         control = ("control", command, queue, "-d", node, "-t", "5")
-        wait_for(lambda: f"{node}: OK" in self.text(*control), f"{node} does not answer to {command}")
+        # Of that node alone; 3.1 writes it in colours.
+        wait_for(lambda: "OK" in self.text(*control), f"{node} does not answer to {command}")
 
     def _newest(self, node: str) -> Worker:
         for worker in reversed(self._workers):
