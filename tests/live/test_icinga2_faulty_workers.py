@@ -1,0 +1,92 @@
+"""A real icinga2 that alarms for workers which answer and do not work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet import Fleet
+from icinga2 import SERVICES, Icinga2, Result, host
+from paths import CONTRIB
+from running import CRITICAL, OK, PLUGIN, timeless
+
+pytestmark = [pytest.mark.celery, pytest.mark.daemon]
+
+CHECK_COMMAND = (CONTRIB / "icinga2" / "check_celery_workers.conf").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    with Fleet() as fleet:
+        fleet.start("worker-1@app1", pool="prefork", queues=("orders",))
+        fleet.start("mail@app2", pool="prefork", queues=("emails",))
+        yield fleet
+
+
+def perfdata(*, malfunctioning: int = 0, oldest_task: str = "0s", queues: int = 0) -> str:
+    return (
+        f"duplicate=0;0;;0 malfunctioning={malfunctioning};;0;0 missing=0;;0;0;2 missing_servers=0;;;0"
+        f" oldest_task={oldest_task};;;0 online=2;;;0 queues={queues};;0;0 time=0.5s;;;0 unexpected=0;0;;0"
+        " unexpected_servers=0;;;0"
+    )
+
+
+def ageless(result: Result) -> Result:
+    """Return the result with AGE for each age of a task that is not 0, and 0.5s for the time."""
+    return result._replace(
+        long_output=re.sub(r" for \d[\d. a-z]*$", " for AGE", result.long_output),
+        perfdata=timeless(re.sub(r"oldest_task=(?!0s)[\d.]+s", "oldest_task=AGE", result.perfdata)),
+    )
+
+
+def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: Fleet) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "check_celery_workers").symlink_to(PLUGIN)
+    environment = [f"{name}={fleet.environment[name]}" for name in ("PYTHONPATH", "TMPDIR")]
+    variables = {
+        "celery_workers_expect": ["worker-1..1@app1", "mail@app2"],
+        "celery_workers_queue": ["orders", "emails=1.."],
+        "celery_workers_task_limit": ["proj.endless=2", "600"],
+        "celery_workers_command": ["env", *environment, *fleet.inspect_command("-t", "5")],
+    }
+    files = {
+        "check_celery_workers.conf": CHECK_COMMAND,
+        "celery_workers_services.conf": SERVICES,
+        "hosts.conf": host("app1", "locally", variables),
+    }
+    node = Icinga2(tmp_path / "icinga2", plugins, {f"conf.d/{name}": text for name, text in files.items()})
+    with node.running() as icinga:
+        assert ageless(icinga.result("app1", until=lambda result: result.state == OK)) == Result(
+            OK, "CELERY WORKERS OK - 2 of 2 workers online on 2 servers ", "", perfdata()
+        )
+
+        fleet.add_consumer("worker-1@app1", "order")
+        fleet.cancel_consumer("worker-1@app1", "orders")
+        assert ageless(icinga.result("app1", until=lambda result: result.state == CRITICAL)) == Result(
+            CRITICAL,
+            "CELERY WORKERS CRITICAL - 1 queue short: orders ",
+            "Queue orders is consumed by 0 workers instead of at least 1",
+            perfdata(queues=1),
+        )
+
+        fleet.send("proj.endless", queue="emails")
+        both = icinga.result("app1", until=lambda result: "malfunctioning" in result.output)
+        assert ageless(both) == Result(
+            CRITICAL,
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short ",
+            "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE\\n"
+            "Queue orders is consumed by 0 workers instead of at least 1",
+            perfdata(malfunctioning=1, oldest_task="AGE", queues=1),
+        )
+
+        fleet.add_consumer("worker-1@app1", "orders")
+        endless = icinga.result("app1", until=lambda result: "queue" not in result.output)
+        assert ageless(endless) == Result(
+            CRITICAL,
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning: mail@app2 ",
+            "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE",
+            perfdata(malfunctioning=1, oldest_task="AGE"),
+        )
