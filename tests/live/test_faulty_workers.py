@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import signal
 import time
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ages import ageless
 from brokers import Redis
 from fleet import Fleet
 from processes import all_ended, wait_for
@@ -116,8 +116,7 @@ def check(fleet: Fleet, *limits: str, command: list[str] | None = None) -> Outco
             env={**fleet.environment, **mark},
             cwd=fleet.directory,
         ).timeless
-    ageless = re.sub(r"(?<=oldest_task=)(?!0s)[\d.]+s", "AGE", said.output)
-    return said._replace(output=re.sub(r"(?<= for )\d[\d. a-z]*(?=[,\n])", "AGE", ageless))
+    return said._replace(output=ageless(said.output))
 
 
 def wait_until_over_low(fleet: Fleet, task: str, count: int) -> None:

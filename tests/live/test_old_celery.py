@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from ages import ageless
 from brokers import Redis
 from captures.recapture import find_python
 from fleet import Fleet
@@ -87,8 +87,7 @@ def check(fleet: Fleet, *options: str) -> Outcome:
             env={**fleet.environment, **mark},
             cwd=fleet.directory,
         ).timeless
-    ageless = re.sub(r"(?<=oldest_task=)(?!0s)[\d.]+s", "AGE", said.output)
-    return said._replace(output=re.sub(r"(?<= for )\d[\d. a-z]*(?=[,\n])", "AGE", ageless))
+    return said._replace(output=ageless(said.output))
 
 
 def test_ok_idle(site: Site) -> None:
