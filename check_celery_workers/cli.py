@@ -1,4 +1,4 @@
-"""The command line: from arguments to what is printed and the exit code."""
+"""The command line: wiring, streams, exit code."""
 
 from __future__ import annotations
 
@@ -7,168 +7,185 @@ import os
 import sys
 import time
 import traceback
-from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 import nagiosplugin
 
-from check_celery_workers import report
+from check_celery_workers import verdict
+from check_celery_workers.baseline import baseline
 from check_celery_workers.errors import CannotJudge, UsageError
-from check_celery_workers.inquiry import Inquiry
-from check_celery_workers.inventory import Inventory, baseline
-from check_celery_workers.node import printable
-from check_celery_workers.options import METRICS, SETTLE, Asked, parse, thresholds
-from check_celery_workers.pattern import Pattern, PatternIndex
-from check_celery_workers.plugin import OK, UNKNOWN, CountContext, Headline, Workers, explain
+from check_celery_workers.inventory import Inventory
+from check_celery_workers.options import Asked, Settings, parse
+from check_celery_workers.plugin import OK, UNKNOWN, CountContext, StatusLine, Workers, explain
+from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES, fill_in, has_placeholder, question_of
+from check_celery_workers.quote import quotable
+from check_celery_workers.reader import Reader
 from check_celery_workers.source import Source, Stream, read_file
+from check_celery_workers.verdict import Verdict, unknown
 
 
 def run() -> None:
     """Run the check, and end the process with its exit code.
 
-    At once, because all is written by then and nothing is left running: to take Python apart takes as long as a tenth
-    of a small check.
+    Skip interpreter shutdown, which would take a tenth of a small check: everything is written and nothing is left
+    running.
     """
+    # In a large fleet, garbage collection took half the time and found nothing.
+    gc.disable()
     os._exit(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the check with these arguments, by default those of the process; return the exit code.
 
-    Whatever happens is told in one line on standard output. Where nothing can be written there, the code is UNKNOWN's.
+    Whatever happens is reported on standard output; if that fails, the exit code is UNKNOWN.
     """
     if sys.stdout is None:
         return UNKNOWN
-    _occupy_standard_streams()
-    # In a large fleet, half the time went into looking for garbage, of which there is none.
-    gc.disable()
     verbose = 0
+    code = UNKNOWN
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
-        verbose = options.verbose
-        output, code = _describe(options) if options.baseline else _check(options)
+        _reserve_standard_streams()
+        settings = parse(sys.argv[1:] if argv is None else argv)
+        verbose = settings.verbose
+        output, code = _describe(settings) if settings.baseline else _check(settings)
     except Asked as asked:
-        output, code = str(asked), UNKNOWN
+        output = str(asked)
     except CannotJudge as error:
-        output, code = _unknown(str(error)), UNKNOWN
+        output = str(unknown(str(error)))
     except KeyboardInterrupt:
-        output, code = _unknown("interrupted"), UNKNOWN
+        output = str(unknown("interrupted"))
     except MemoryError:
-        output, code = _unknown("not enough memory"), UNKNOWN
+        output = str(unknown("not enough memory"))
     except Exception as error:
-        output, code = _unknown(f"a bug, please report it: {type(error).__name__}: {error}"), UNKNOWN
+        output = str(unknown(f"a bug, please report it: {type(error).__name__}: {quotable(str(error))}"))
         if verbose >= 3:
             output += traceback.format_exc()
-    finally:
-        gc.enable()
     return code if _write(output) else UNKNOWN
 
 
-def _check(options: Namespace) -> tuple[str, int]:
+def _check(settings: Settings) -> tuple[str, int]:
     """Compare the workers with those expected; return the output and the exit code."""
-    deadline = time.monotonic() + options.timeout
-    inventory = Inventory(None if options.first_index == "auto" else int(options.first_index))
-    for text in options.expected:
+    deadline = time.monotonic() + settings.timeout
+    inventory = _inventory(settings, deadline)
+    with _Watch(settings) as watch:
+        workers = Workers(
+            _reader(settings, deadline, watch),
+            inventory,
+            deadline,
+            ignore=settings.ignore,
+            task_limits=settings.task_limits,
+            timed=bool(settings.command),
+        )
+        contexts = [CountContext(label, *limits) for label, limits in settings.thresholds.items()]
+        check = nagiosplugin.Check(workers, *contexts, StatusLine(workers))
+        check()
+    if settings.quiet and check.exitcode == OK:
+        return "", OK
+    return str(_verdict(check, workers, settings.verbose, watch.raw)), check.exitcode
+
+
+def _describe(settings: Settings) -> tuple[str, int]:
+    """Return the EXPECTED of the workers online as the output, and the exit code."""
+    reader = _reader(settings, time.monotonic() + settings.timeout)
+    doubt = reader.read(None)
+    if doubt:
+        reason, _ = verdict.doubtful(doubt, reader.replies.count)
+        raise CannotJudge(reason)
+    if not reader.replies.count:
+        raise CannotJudge("no worker replied, so there is nothing to write")
+    return "".join(f"{line}\n" for line in baseline(reader.replies.groups, reader.replies.queues)), OK
+
+
+def _inventory(settings: Settings, deadline: float) -> Inventory:
+    inventory = Inventory(settings.first_index)
+    for text in settings.expected:
         inventory.expect(text)
-    for file in options.expect_file:
+    for file in settings.expect_files:
         inventory.expect_lines(read_file(file, deadline), file)
+    for text in settings.queues:
+        inventory.expect_queue(text)
     if not inventory:
         raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
-    ignore = PatternIndex(Pattern(text, 0, None) for text in options.ignore)
-
-    with _Watch(options, inventory) as watch:
-        workers = Workers(_inquiry(options, inventory, deadline, watch), inventory, ignore, timed=bool(options.command))
-        contexts = [CountContext(label, *thresholds(options, label)) for label in METRICS]
-        check = nagiosplugin.Check(workers, *contexts, Headline(workers))
-        check()
-    if options.quiet and check.exitcode == OK:
-        return "", OK
-    return _output(check, workers, options.verbose, watch.raw), check.exitcode
+    return inventory
 
 
-def _describe(options: Namespace) -> tuple[str, int]:
-    """Return the EXPECTED of the workers online as the output, and the exit code."""
-    inquiry = _inquiry(options, None, time.monotonic() + options.timeout, None)
-    inquiry.ask()
-    if not inquiry.answers:
-        raise CannotJudge("no worker answered, so there is nothing to describe")
-    return "".join(f"{expected}\n" for expected in baseline(inquiry.answers.workers)), OK
-
-
-def _inquiry(options: Namespace, inventory: Inventory | None, deadline: float, watch: _Watch | None) -> Inquiry:
-    if options.command:
-        # Here, because subprocess takes longer to import than most checks take without it.
+def _reader(settings: Settings, deadline: float, watch: _Watch | None = None) -> Reader:
+    command = settings.command
+    questions: tuple[str | None, ...] = (question_of(command),)
+    if has_placeholder(command):
+        questions = (ACTIVE_QUEUES, ACTIVE) if settings.task_limits else (ACTIVE_QUEUES,)
+    if command:
+        # Imported here: subprocess takes longer to import than most checks take without it.
         from check_celery_workers.command import Command
 
-        settle = None if options.wait else SETTLE if options.settle is None else options.settle
-        source: Callable[[], Source] = partial(Command, options.command, deadline)
-        return Inquiry(source, inventory, deadline, settle=settle, attempts=options.attempts or 1, watch=watch)
-    if sys.stdin is None:
-        raise CannotJudge("standard input is closed, pipe the text of `celery status` into it")
-    if os.isatty(0):
-        raise UsageError("standard input is a terminal, pipe the text of `celery status` into it (see --help)")
-    return Inquiry(partial(Stream, 0, "standard input", deadline), inventory, deadline, watch=watch)
+    def open_source(question: str | None) -> Source:
+        if command:
+            return Command(fill_in(command, question), deadline, bodies_follow=question is not None)
+        if sys.stdin is None:
+            raise CannotJudge("standard input is closed, pipe the text of `celery status` into it, or use -- COMMAND")
+        if os.isatty(0):
+            raise UsageError(
+                "standard input is a terminal, pipe the text of `celery status` into it, or use -- COMMAND (see --help)"
+            )
+        return Stream(0, "standard input", deadline)
+
+    return Reader(
+        open_source,
+        deadline,
+        questions=questions,
+        settle=settings.settle,
+        attempts=settings.attempts,
+        watch=watch,
+    )
 
 
-def _output(check: nagiosplugin.Check, workers: Workers, verbose: int, raw: str) -> str:
-    """Put together what is printed. The perfdata stand on the first line whatever follows: NRPE may cut at 1 KiB."""
-    top = f"{check.name} {str(check.state).upper()} - {check.summary_str}"
-    if check.perfdata:
-        top += f" | {' '.join(check.perfdata)}"
-    more = _shown(raw) if verbose >= 3 else []
+def _verdict(check: nagiosplugin.Check, workers: Workers, verbose: int, raw: str) -> Verdict:
+    """Return the verdict that the check has come to."""
     comparison = workers.comparison
+    details: list[str] = []
     if comparison is None:
-        return report.fit(top, [], 0, more)
-    online = workers.inquiry.answers.workers
-    if workers.inquiry.empty:
-        top += "\nAn empty text: with 2>&1 before the pipe a dead fleet can be told from a failed status command"
-    if verbose >= 2:
-        more = [*explain(check.results), *report.numbering(workers.inventory, online), *_passed_over(workers), *more]
-    if verbose:
-        more = [*report.by_server(online), *more]
-    told = (" ".join(finding) for finding in report.findings(comparison))
-    return report.fit(top, told, report.count_findings(comparison), more)
-
-
-def _passed_over(workers: Workers) -> list[str]:
-    line = workers.inquiry.passed_over
-    return [f"Passed over in the status text: {line}"] if line else []
-
-
-def _shown(raw: str) -> list[str]:
-    return ["The status text:", *(printable(line) for line in raw.splitlines())] if raw else []
-
-
-def _unknown(reason: str) -> str:
-    return f"{Workers.name} UNKNOWN - {printable(' '.join(reason.split()), 700)}\n"
+        result = unknown(check.summary_str, workers.silent)
+    else:
+        result = Verdict(str(check.state).upper(), check.summary_str, check.perfdata)
+        result.findings = comparison.findings
+        details += verdict.hints(comparison, workers.reader.empty)
+    if verbose and (comparison or workers.silent):
+        details += verdict.online(workers.reader.replies)
+    if verbose >= 2 and comparison:
+        details += [*explain(check.results), *verdict.numbering(workers.inventory, workers.reader.replies)]
+        if workers.reader.passed_over:
+            details.append(f"Passed over in the status text: {workers.reader.passed_over}")
+    if raw:
+        details += ["The status text:", *(quotable(line) for line in raw.splitlines())]
+    result.details = details
+    return result
 
 
 class _Watch:
-    """Looks on while the status text is read: keeps it for -vvv, and tells a terminal how many have answered.
+    """Observes the status text as it is read: keeps it for -vvv, and shows progress on a terminal.
 
     raw: the beginning of the text
     """
 
-    def __init__(self, options: Namespace, inventory: Inventory) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.raw = ""
-        self._keeps = options.verbose >= 3
-        self._shows = options.command and os.isatty(2)
-        self._expected = inventory.size
+        self._keeps = settings.verbose >= 3
+        self._shows = bool(settings.command) and os.isatty(2)
 
     def __enter__(self) -> _Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the line off the terminal."""
+        """Clear the progress line."""
         self._show("")
 
-    def __call__(self, text: str, answered: int) -> None:
-        """Take note of more text, and of the number of workers that have answered by now."""
-        if self._keeps and len(self.raw) < report.MOST_BYTES:
-            self.raw += text[: report.MOST_BYTES]
-        self._show(f"{answered:,} answered, {self._expected:,} expected")
+    def __call__(self, text: str, replied: int, expected: int) -> None:
+        """Note more text, how many workers have replied by now, and how many are expected."""
+        if self._keeps and len(self.raw) < verdict.MOST_BYTES:
+            self.raw += text[: verdict.MOST_BYTES]
+        self._show(f"{replied:,} answered, {expected:,} expected")
 
     def _show(self, line: str) -> None:
         if self._shows:
@@ -177,10 +194,10 @@ class _Watch:
 
 
 def _write(output: str) -> bool:
-    """Write to standard output; tell whether all of it was taken.
+    """Write to standard output; return whether all of it was taken.
 
-    In UTF-8 whatever the locale, as Icinga and Nagios read it, and past Python's buffer, which would find out too late
-    that it cannot be written.
+    In UTF-8 whatever the locale, as Icinga and Nagios read it, and bypassing Python's buffer, which reports write
+    errors too late.
     """
     data = output.encode()
     try:
@@ -191,10 +208,13 @@ def _write(output: str) -> bool:
     return True
 
 
-def _occupy_standard_streams() -> None:
-    """Keep the descriptors of standard streams that are closed from being given to anything else."""
+def _reserve_standard_streams() -> None:
+    """Reserve the descriptors of closed standard streams."""
     if sys.stdin is None or sys.stderr is None:
-        fd = os.open(os.devnull, os.O_RDWR)
+        try:
+            fd = os.open(os.devnull, os.O_RDWR)
+        except OSError as error:
+            raise CannotJudge(f"a standard stream is closed, and {os.devnull}: {error.strerror}") from None
         while fd <= 2:
             fd = os.dup(fd)
         os.close(fd)

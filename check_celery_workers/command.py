@@ -12,24 +12,31 @@ import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from check_celery_workers.errors import CannotJudge, SourceError
+from check_celery_workers.errors import CannotJudge, EndedBadly, SourceError
 from check_celery_workers.node import printable
-from check_celery_workers.source import CHUNK, LONGEST_LINE, Lines, Source, milliseconds
+from check_celery_workers.source import CHUNK, LONGEST_LINE, Lines, Source, until
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
+# How many seconds a child may write on when the command itself has ended.
+_LATE = 0.5
+# Ends a process group when its standard input ends, that is, when the plugin does.
+_GUARD = 'read -r _; kill -INT -"$1"; sleep 1; kill -KILL -"$1"'
 
 
 class Command(Source):
     """A command that prints the status text; a context manager that leaves no process of it running.
 
-    It starts with standard input closed, SIGINT at its default (Celery takes its reply queue off the broker at SIGINT
-    alone, and whoever started the plugin may have had it ignored), and PYTHONUNBUFFERED=1 (Celery before 5 does not
-    flush what it prints into a pipe).
+    It starts with standard input closed and SIGINT at its default: Celery takes its reply queue off the broker at
+    SIGINT alone, and whoever started the plugin may have ignored it. PYTHONUNBUFFERED=1 is set, because Celery before 5
+    does not flush what it prints into a pipe.
     """
 
-    def __init__(self, argv: Sequence[str], deadline: float) -> None:
-        """`deadline` is a time of `time.monotonic`, in seconds."""
+    ends_by_itself = True
+
+    def __init__(self, argv: Sequence[str], deadline: float, bodies_follow: bool = False) -> None:
+        """`deadline` is a time of `time.monotonic`, in seconds; for `bodies_follow` see Source."""
+        self.bodies_follow = bodies_follow
         self._argv = argv
         self._name = printable(argv[0])
         self._deadline = deadline
@@ -39,13 +46,14 @@ class Command(Source):
     def __enter__(self) -> Command:
         """Start the command.
 
-        Raises CannotJudge, with its name and the reason, where that is not possible.
+        Raises CannotJudge, with its name and the reason, if that is not possible.
         """
         with contextlib.ExitStack() as cleanup, contextlib.ExitStack() as write_ends:
             try:
                 self._signals = cleanup.enter_context(_Signals())
                 self._stdout, stdout = _pipe(cleanup, write_ends)
                 self._stderr, stderr = _pipe(cleanup, write_ends)
+                guard = cleanup.enter_context(contextlib.ExitStack())
                 self._process = subprocess.Popen(
                     self._argv,
                     stdin=subprocess.DEVNULL,
@@ -55,28 +63,31 @@ class Command(Source):
                     start_new_session=True,
                 )
             except OSError as error:
-                raise CannotJudge(f"{self._name} cannot be started: {error.strerror}") from None
+                name = os.devnull if error.filename == os.devnull else self._name
+                raise CannotJudge(f"{name} cannot be started: {error.strerror}") from None
             cleanup.callback(self._stop)
+            with contextlib.suppress(OSError):
+                _start_guard(self._process.pid, guard)
             self._cleanup = cleanup.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop what is left of the command.
 
-        Raises CannotJudge where a signal came to end the plugin meanwhile, which otherwise would go on.
+        Raises CannotJudge if a signal came to end the plugin meanwhile.
         """
         self._cleanup.close()
-        self._heed_signals()
+        self._raise_if_ending()
 
     def settle(self, seconds: float) -> None:
-        """End after so many seconds from now, as if the text had."""
+        """Stop reading this many seconds from now."""
         self._settled = time.monotonic() + seconds
 
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines, of standard output and standard error, as it comes.
 
-        Raises SourceError where the command ends with another exit status than 0 or not before the deadline, and
-        CannotJudge where a signal ends the plugin.
+        Raises EndedBadly if the command ends with another exit status than 0, SourceError if it does not end before
+        the deadline, and CannotJudge if a signal ends the plugin.
         """
         lines = {
             self._stdout: Lines(LONGEST_LINE),
@@ -85,32 +96,38 @@ class Command(Source):
         poll = select.poll()
         for fd in (self._signals.fd, *lines):
             poll.register(fd, select.POLLIN)
-        ended = False
-        while not ended:
-            poll.poll(milliseconds(min(self._deadline, self._settled)))
+        late = math.inf
+        while True:
+            poll.poll(until(min(self._deadline, self._settled, late)))
             self._signals.drain()
-            self._heed_signals()
-            # Asked before the pipes are read, to the end of what it printed: its children may hold them open for ever.
-            ended = self._process.poll() is not None
+            self._raise_if_ending()
+            # Asked before the pipes are read, to the end of what it printed.
+            if late == math.inf and self._process.poll() is not None:
+                late = time.monotonic() + _LATE
             yield from _read(lines, poll)
-            if not ended and time.monotonic() >= self._settled:
+            now = time.monotonic()
+            if late < math.inf:
+                # Its children may write on for a moment, or hold the pipes open for ever.
+                if not lines or now >= min(self._deadline, self._settled, late):
+                    break
+            elif now >= self._settled:
                 return
-            if not ended and time.monotonic() >= self._deadline:
+            elif now >= self._deadline:
                 raise SourceError(f"{self._name} did not end before the timeout")
         for pending in lines.values():
             yield pending.rest()
         if self._process.returncode:
-            raise SourceError(f"{self._name} {_told_end(self._process.returncode)}")
+            raise EndedBadly(f"{self._name} {_explain_end(self._process.returncode)}")
 
-    def _heed_signals(self) -> None:
+    def _raise_if_ending(self) -> None:
         if self._signals.ending:
-            raise CannotJudge(f"ended by {self._signals.ending} before {self._name} came to its end")
+            raise CannotJudge(f"ended by {self._signals.ending} before {self._name} finished")
 
     def _stop(self) -> None:
-        """End the command and its children: with SIGINT as long as there is hope that it goes orderly, then harder.
+        """End the command and its children: first SIGINT, for a clean exit, then harder.
 
-        Now and then Celery on Redis hangs after SIGINT, in its own clean-up and with its reply queue already gone. What
-        may not be signalled, such as sudo, is left to end by itself.
+        Now and then Celery on Redis hangs after SIGINT, in its own clean-up and with its reply queue already gone. A
+        command that may not be signalled, such as sudo, is left to end by itself.
         """
         for number, patience in ((signal.SIGINT, 1.0), (signal.SIGTERM, 0.5), (signal.SIGKILL, 0.5)):
             try:
@@ -125,7 +142,7 @@ class Command(Source):
                 return
 
     def _gone(self, deadline: float) -> bool:
-        """Wait for the whole process group to be gone; tell whether it is."""
+        """Wait for the whole process group to be gone; return whether it is."""
         poll = select.poll()
         poll.register(self._signals.fd, select.POLLIN)
         while time.monotonic() < deadline:
@@ -144,9 +161,9 @@ class Command(Source):
 class _Signals:
     """Notes the signals that would end the plugin, and wakes a poll for these and for the end of a child.
 
-    A signal that was ignored before has no more effect than that, but a child has it at its default again.
+    A signal that was ignored stays ignored here, but children get the default handler.
 
-    ending: the name of the signal that came to end the plugin, None as long as none did
+    ending: the name of the signal that came to end the plugin, None unless one did
     """
 
     _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -182,8 +199,30 @@ class _Signals:
             self.ending = signal.Signals(number).name
 
 
+def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:
+    """Start a process that ends the command's group when the plugin is killed, which closes the pipe between them.
+
+    The parent-death signal of Linux would reach the command itself and none of its children, and takes `ctypes` or
+    another program to set. This takes a millisecond of a shell.
+    """
+    lifeline, held_open = os.pipe()
+    cleanup.callback(os.close, held_open)
+    try:
+        guard = subprocess.Popen(
+            ("/bin/sh", "-c", _GUARD, "sh", str(pid)),
+            stdin=lifeline,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.close(lifeline)
+    cleanup.callback(guard.wait)
+    cleanup.callback(guard.kill)
+
+
 def _pipe(read_end: contextlib.ExitStack, write_end: contextlib.ExitStack) -> tuple[int, int]:
-    """Return the ends of a pipe, of which the first does not block; each is closed with its stack."""
+    """Return the two ends of a pipe; the first does not block, and each is closed with its stack."""
     read_fd, write_fd = os.pipe()
     read_end.callback(os.close, read_fd)
     write_end.callback(os.close, write_fd)
@@ -192,7 +231,7 @@ def _pipe(read_end: contextlib.ExitStack, write_end: contextlib.ExitStack) -> tu
 
 
 def _read(lines: dict[int, Lines], poll: select.poll) -> Iterator[str]:
-    """Yield what can be read without waiting, of each pipe what it can hold at most; forget those at their end."""
+    """Yield what can be read without waiting, at most a pipe full of each; forget the pipes that have ended."""
     for fd, pending in list(lines.items()):
         with contextlib.suppress(BlockingIOError):
             for _ in range(_LARGEST_PIPE // CHUNK):
@@ -203,9 +242,10 @@ def _read(lines: dict[int, Lines], poll: select.poll) -> Iterator[str]:
                     yield pending.rest()
                     break
                 yield pending.feed(data)
+                pending.check()
 
 
-def _told_end(returncode: int) -> str:
+def _explain_end(returncode: int) -> str:
     if returncode > 0:
         return f"ended with exit status {returncode}"
     return f"was ended by signal {-returncode}, {signal.strsignal(-returncode)}"

@@ -10,4 +10,8 @@ class UsageError(CannotJudge):
 
 
 class SourceError(CannotJudge):
-    """The status text did not come to its end as it should; what was read of it may be enough all the same."""
+    """The text ended prematurely; what was read may still be enough."""
+
+
+class EndedBadly(SourceError):  # noqa: N818 -- likewise
+    """A command ended with another exit status than 0, or was ended by a signal."""

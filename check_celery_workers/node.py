@@ -1,19 +1,18 @@
-"""A Celery node name: parse, order, print.
+"""A Celery node name: split, join, order, print.
 
     NAME@SERVER          celery@web1               the one worker of that name
-    NAME-INDEX@SERVER    specialworker-2@serverA   one of the workers NAME on SERVER
+    NAME-INDEX@SERVER    specialworker-2@serverA   one of a group of workers, NAME on SERVER
 
-Celery cuts a node name at its first @ (`celery.utils.nodenames.nodesplit`). The index is this plugin's reading of it:
+Celery splits a node name at its first @ (`celery.utils.nodenames.nodesplit`). The index is this plugin's reading of it:
 a dash and up to 18 digits, compared as a number, so that `w-01@a` has index 1.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-# (NAME, SERVER) of workers that differ in their index alone.
-Worker = tuple[str, str]
+# NAME and @SERVER of workers that differ in their index alone. @SERVER keeps its @: it is "" for a node without one.
+Group = tuple[str, str]
 
 UNNUMBERED = -1
 
@@ -21,27 +20,29 @@ _LONGEST_INDEX = 18
 
 
 def split_index(name: str) -> tuple[str, str]:
-    """Cut what stands before the @ into NAME and the digits of its index, which are empty where it has none."""
+    """Split `w-2` into ("w", "2"); the digits are "" if there is no index."""
     stem, _, digits = name.rpartition("-")
     if stem and digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST_INDEX:
         return stem, digits
     return name, ""
 
 
+def split_node(node: str) -> tuple[Group, str]:
+    """Split `w-01@a` into its group ("w", "@a") and the digits "01"."""
+    name, at, server = node.partition("@")
+    name, digits = split_index(name)
+    return (name, at + server), digits
+
+
 def number(digits: str) -> int:
-    """Return the index that the digits stand for, UNNUMBERED for none."""
+    """Return the index that the digits stand for, UNNUMBERED for ""."""
     return int(digits) if digits else UNNUMBERED
 
 
-def numbers(digits: Iterable[str]) -> set[int]:
-    """Return the indexes that these digits stand for."""
-    return set(map(number, digits))
-
-
-def join(worker: Worker, index: int | str) -> str:
-    """Return the node name of a worker with that index, a number or its digits as the worker wrote them."""
-    name, server = worker
-    return f"{name}@{server}" if index in ("", UNNUMBERED) else f"{name}-{index}@{server}"
+def node_name(group: Group, index: int | str = "") -> str:
+    """Return the node name of a worker with that index: a number, or the digits as the worker writes them."""
+    name, at_server = group
+    return f"{name}{at_server}" if index in ("", UNNUMBERED) else f"{name}-{index}{at_server}"
 
 
 def natural(text: str) -> tuple[list[str | int], str]:
@@ -54,8 +55,8 @@ def natural(text: str) -> tuple[list[str | int], str]:
 def printable(text: str, longest: int = 200) -> str:
     """Return the text fit for a line of plugin output.
 
-    Names come from the network: whatever does not print (control characters, newlines, writing direction marks, bytes
-    that are no UTF-8) and the `|` that would start the perfdata become `?`, and at most `longest` characters are kept.
+    Names come from the network. Whatever does not print (control characters, newlines, writing direction marks, bytes
+    that are not UTF-8) and the `|` that would start the perfdata become `?`. At most `longest` characters are kept.
     """
     if len(text) > longest:
         text = text[: longest - 3] + "..."

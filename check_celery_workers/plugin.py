@@ -2,67 +2,122 @@
 
 from __future__ import annotations
 
-import re
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import nagiosplugin
 from nagiosplugin.state import ServiceState
 
-from check_celery_workers import report
-from check_celery_workers.compare import Comparison, compare
+from check_celery_workers import verdict
+from check_celery_workers.awaited import AwaitedInventory
+from check_celery_workers.compare import compare
 from check_celery_workers.errors import CannotJudge
-from check_celery_workers.inquiry import Inquiry
+from check_celery_workers.faults import TaskLimits
+from check_celery_workers.finding import Comparison, Finding
 from check_celery_workers.inventory import Inventory
-from check_celery_workers.node import printable
-from check_celery_workers.pattern import PatternIndex
+from check_celery_workers.metrics import METRICS, Metric
+from check_celery_workers.pattern import first_match
+from check_celery_workers.reader import Doubt, Reader
+from check_celery_workers.threshold import Threshold
 
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)
 
-# Python writes numbers of more places with an exponent, which the guidelines do not know.
-_NUMBER = r"(?:[0-9]{1,15}(?:\.[0-9]{1,4})?|\.[0-9]{1,4})"
-_RANGE = rf"(?=.*[0-9~])@?(?:(?:~|-?{_NUMBER})?:)?(?:-?{_NUMBER})?"
+# Where all the time went into reading, the comparison has this many seconds still.
+_LEAST = 1.0
+# Unix time had passed this in 2001; the clock of a host that runs has not.
+_FIRST_UNIX_TIME = 1e9
 
 
-class Threshold:
-    """A Nagios range, `[@]start:end`, from the Monitoring Plugins Development Guidelines.
+class Workers(nagiosplugin.Resource):
+    """The workers that reply, compared with those that should."""
 
-    One that ends in % has numbers that are percent of the most that the metric can be.
-    """
+    name = verdict.NAME
 
-    def __init__(self, text: str) -> None:
-        self._text = text.removesuffix("%")
-        self._percent = text != self._text
+    def __init__(  # noqa: PLR0913
+        self,
+        reader: Reader,
+        inventory: Inventory,
+        deadline: float,
+        *,
+        ignore: Sequence[str] = (),
+        task_limits: Sequence[tuple[str | None, float]] = (),
+        timed: bool = False,
+    ) -> None:
+        """Compare what `reader` reads.
 
-    @classmethod
-    def parse(cls, text: str, percent: bool) -> Threshold:
-        """Return the threshold that a user wrote; with `percent` it may end in %.
-
-        Raises ValueError where the text is no range.
+        deadline: a time of `time.monotonic`, in seconds
+        ignore: patterns of workers that are left out unless something expects them
+        task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
+        timed: add the metric of how long it took
         """
-        if not re.fullmatch(_RANGE, text.removesuffix("%") if percent else text):
-            raise ValueError(f"{printable(text)!r} is no range, write [@]start:end such as 2, 10: or ~:")
-        threshold = cls(text)
-        # Raises where its start is over its end.
-        threshold.range_of(100)
-        return threshold
+        self.reader = reader
+        self.inventory = inventory
+        self.comparison: Comparison | None = None
+        self.silent: list[Finding] = []
+        self._deadline = deadline
+        self._ignore = first_match(ignore)
+        self._task_limits = task_limits
+        self._timed = timed
 
-    def range_of(self, most: float) -> nagiosplugin.Range:
-        """Return the range in absolute numbers; percent are percent of `most`."""
-        text = self._text
-        if self._percent:
-            text = re.sub(_NUMBER, lambda number: _decimal(float(number[0]) * most / 100), text)
-        # Of a string, since to nagiosplugin the number 0 is no threshold at all.
-        return nagiosplugin.Range(text)
+    def probe(self) -> list[nagiosplugin.Metric]:
+        """Read the status text, compare, and return all metrics at once.
 
+        Raises CheckError if the text does not let it judge.
+        """
+        started = time.monotonic()
+        try:
+            doubt = self.reader.read(AwaitedInventory(self.inventory, self.reader.replies))
+            with _within(self._deadline):
+                comparison = self._compare()
+            self._raise_if(doubt, comparison)
+        except CannotJudge as error:
+            raise nagiosplugin.CheckError(str(error)) from error
+        self.comparison = comparison
+        metrics = [
+            nagiosplugin.Metric(metric.label, metric.value_of(comparison), min=0, max=self._most(metric))
+            for metric in METRICS
+            if metric.label != "queues" or self.inventory.queues
+        ]
+        metrics.append(nagiosplugin.Metric("online", comparison.online, min=0, context="default"))
+        if self._task_limits:
+            oldest = round(comparison.oldest_task, 1)
+            metrics.append(nagiosplugin.Metric("oldest_task", oldest, "s", min=0, context="default"))
+        if self._timed:
+            seconds = round(time.monotonic() - started, 3)
+            metrics.append(nagiosplugin.Metric("time", seconds, "s", min=0, context="default"))
+        return metrics
 
-def _decimal(number: float) -> str:
-    return f"{number:.4f}".rstrip("0").rstrip(".")
+    def _most(self, metric: Metric) -> int | None:
+        return self.inventory.size if metric.label == "missing" else None
+
+    def _compare(self) -> Comparison:
+        limits = TaskLimits(self._task_limits, time.time()) if self._task_limits else None
+        return compare(self.inventory, self.reader.replies, self._ignore, limits, self.reader.unanswered)
+
+    def _raise_if(self, doubt: Doubt | None, comparison: Comparison) -> None:
+        """Raise CannotJudge if the text, or the lack of something in it, does not let it judge."""
+        replies = self.reader.replies
+        if doubt:
+            lacks = comparison.count("missing") or comparison.count("queues") or not replies.count
+            if doubt.when == Doubt.ALWAYS or bool(lacks) == (doubt.when == Doubt.IF_MISSING):
+                reason, self.silent = verdict.doubtful(doubt, replies.count, comparison)
+                raise CannotJudge(reason)
+        if self.inventory.queues and replies.count and not replies.tell_queues:
+            raise CannotJudge(verdict.NO_QUEUES)
+        if self._task_limits and replies.count and not replies.tell_tasks:
+            raise CannotJudge(verdict.NO_TASKS)
+        if self._task_limits and any(
+            task.started < _FIRST_UNIX_TIME for tasks in replies.tasks.values() for task in tasks
+        ):
+            raise CannotJudge(verdict.NO_START)
 
 
 class CountContext(nagiosplugin.Context):
-    """Judges how many there are of something."""
+    """Judges a count."""
 
     def __init__(self, name: str, warning: Threshold | None, critical: Threshold | None) -> None:
         super().__init__(name)
@@ -80,83 +135,41 @@ class CountContext(nagiosplugin.Context):
         return self._scalar(metric).performance(metric, resource)
 
     def _scalar(self, metric: nagiosplugin.Metric) -> nagiosplugin.ScalarContext:
-        warning, critical = (limit.range_of(metric.max) if limit else None for limit in (self._warning, self._critical))
+        most = int(metric.max or 0)
+        warning, critical = (limit.range_of(most) if limit else None for limit in (self._warning, self._critical))
         return nagiosplugin.ScalarContext(self.name, warning, critical)
 
 
-class Workers(nagiosplugin.Resource):
-    """The workers that answer, compared with those that should."""
-
-    name = "CELERY WORKERS"
-
-    def __init__(self, inquiry: Inquiry, inventory: Inventory, ignore: PatternIndex, timed: bool) -> None:
-        """`ignore` are patterns of workers that are never unexpected; `timed` adds the metric of how long it took."""
-        self.inquiry = inquiry
-        self.comparison: Comparison | None = None
-        self.inventory = inventory
-        self._ignore = ignore
-        self._timed = timed
-
-    def probe(self) -> list[nagiosplugin.Metric]:
-        """Read the status text, compare, and return all metrics at once.
-
-        Raises CheckError where the text does not let it judge.
-        """
-        started = time.monotonic()
-        try:
-            self.inquiry.ask()
-        except CannotJudge as error:
-            raise nagiosplugin.CheckError(str(error)) from error
-        comparison = self.comparison = compare(self.inventory, self.inquiry.answers, self._ignore)
-        metrics = [
-            nagiosplugin.Metric("missing", comparison.missing.count, min=0, max=comparison.expected),
-            nagiosplugin.Metric("malfunctioning", len(comparison.malfunctioning), min=0),
-            nagiosplugin.Metric("duplicate", len(comparison.duplicates), min=0),
-            nagiosplugin.Metric("unexpected", comparison.unexpected.count, min=0),
-            nagiosplugin.Metric("missing_servers", len(comparison.missing.servers), min=0),
-            nagiosplugin.Metric("unexpected_servers", len(comparison.unexpected.servers), min=0),
-            nagiosplugin.Metric("online", comparison.online, min=0, context="default"),
-        ]
-        if self._timed:
-            seconds = round(time.monotonic() - started, 3)
-            metrics.append(nagiosplugin.Metric("time", seconds, "s", min=0, context="default"))
-        return metrics
-
-
-class Headline(nagiosplugin.Summary):
-    """The status line in one breath: what is worst first, and where there is one finding alone, its name."""
+class StatusLine(nagiosplugin.Summary):
+    """The status line: worst first, with the name if there is only one finding."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
     def ok(self, results: nagiosplugin.Results) -> str:
         """Return how many workers are online, and what the thresholds let pass."""
-        return self._headline(results, well=True)
+        return self._line(results, ok=True)
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """Return what is wrong, or why that cannot be known."""
-        return self._headline(results, well=False)
+        return self._line(results, ok=False)
 
-    def _headline(self, results: nagiosplugin.Results, well: bool) -> str:
+    def _line(self, results: nagiosplugin.Results, ok: bool) -> str:
         comparison = self._workers.comparison
         if comparison is None:
             return results.first_significant.hint or ""
+        rows = {metric.label: metric for metric in METRICS}
         problems = [
-            (metric.name, metric.value)
+            (rows[metric.name], metric.value)
             for metric, state in _judged(results)
             # Missing servers are missing workers as well, and need no word of their own.
-            if state != nagiosplugin.Ok or (metric.value and not metric.name.endswith("_servers"))
+            if state != nagiosplugin.Ok or (metric.value and rows[metric.name].noun != "server")
         ]
-        headline = report.headline(comparison, problems, well)
-        if self._workers.inquiry.empty:
-            headline += ", the status text was empty"
-        if report.count_findings(comparison) == 1:
-            headline += f": {report.subject(next(report.findings(comparison)))}"
-        return headline
+        return verdict.status_line(comparison, problems, ok, self._workers.reader.empty)
 
 
 def explain(results: nagiosplugin.Results) -> Iterator[str]:
-    """Yield a line for each metric that tells how its state came about."""
+    """Yield a line for each metric that says how its state came about."""
     for metric, state in _judged(results):
         performance = metric.performance()
         if performance:
@@ -169,3 +182,19 @@ def _judged(results: nagiosplugin.Results) -> Iterator[tuple[nagiosplugin.Metric
     for result in results:
         if result.metric and isinstance(result.context, CountContext):
             yield result.metric, result.state
+
+
+@contextmanager
+def _within(deadline: float) -> Iterator[None]:
+    """Raise CannotJudge in what runs inside when the deadline comes."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise CannotJudge("the comparison did not end before the timeout")
+
+    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, min(max(_LEAST, deadline - time.monotonic()), 1e6))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,4 +1,4 @@
-"""Input as text of whole lines: a stream, or a file. The command that prints it is a room of its own, `command`."""
+"""Input as text of whole lines, from a stream or a file. Commands have a module of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ LONGEST_LINE = 64 << 20
 
 
 class Source:
-    """Where status text comes from: a context manager, to be read once."""
+    """Where status text comes from: a context manager, to be read once.
+
+    ends_by_itself: the end of the text is where it should be, if no SourceError is raised
+    bodies_follow: every node of the text is known to have a line below it
+    """
+
+    ends_by_itself = False
+    bodies_follow = False
 
     def __enter__(self) -> Source:
         return self
@@ -29,7 +36,7 @@ class Source:
         raise NotImplementedError
 
     def settle(self, seconds: float) -> None:
-        """Take what comes within so many seconds from now for all that comes, where reading on would take longer."""
+        """Stop reading this many seconds from now, if the source can."""
 
 
 class Stream(Source):
@@ -44,12 +51,13 @@ class Stream(Source):
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines.
 
-        Raises SourceError where the end does not come before the deadline, CannotJudge where it cannot be read.
+        Raises SourceError if the end does not come before the deadline or a line is longer than any status text, and
+        CannotJudge if it cannot be read.
         """
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         lines = Lines(LONGEST_LINE)
-        while poll.poll(milliseconds(self._deadline)):
+        while poll.poll(until(self._deadline)):
             try:
                 data = os.read(self._fd, CHUNK)
             except BlockingIOError:
@@ -60,6 +68,7 @@ class Stream(Source):
                 yield lines.rest()
                 return
             yield lines.feed(data)
+            lines.check()
             if time.monotonic() >= self._deadline:
                 break
         raise SourceError(f"{self._name} did not end before the timeout")
@@ -68,7 +77,7 @@ class Stream(Source):
 def read_file(path: str, deadline: float) -> Iterator[str]:
     """Yield the lines of a file, or of whatever else the path names.
 
-    Raises CannotJudge where it cannot be read, or does not end before the deadline.
+    Raises CannotJudge if it cannot be read, or does not end before the deadline.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -86,14 +95,14 @@ class Lines:
     """Puts text of whole lines together from the bytes that come."""
 
     def __init__(self, longest: int, keep_end: bool = False) -> None:
-        """Of a line of more than `longest` bytes keep the end alone, or else raise CannotJudge."""
+        """For a line longer than `longest` bytes, keep only its end or let `check` raise SourceError."""
         self._longest = longest
         self._keep_end = keep_end
         self._started: list[bytes] = []
         self._size = 0
 
     def feed(self, data: bytes) -> str:
-        """Return the lines that this brings to their end, "" for none."""
+        """Return the lines that this completes, "" for none."""
         whole, newline, rest = data.rpartition(b"\n")
         if newline:
             whole = b"".join((*self._started, whole, newline))
@@ -101,23 +110,26 @@ class Lines:
             self._size = 0
         self._started.append(rest)
         self._size += len(rest)
-        if self._size > self._longest:
-            if not self._keep_end:
-                raise CannotJudge(f"no status text: a line of more than {self._longest >> 20} MiB")
+        if self._size > self._longest and self._keep_end:
             self._started = [b"".join(self._started)[-self._longest :]]
             self._size = self._longest
         return _decode(whole)
 
+    def check(self) -> None:
+        """Raise SourceError if the line that has begun is longer than any status text."""
+        if self._size > self._longest:
+            raise SourceError(f"no status text: a line of more than {self._longest >> 20} MiB")
+
     def rest(self) -> str:
-        """Return the last line, which no newline ended."""
+        """Return the last line, which no newline ends."""
         return _decode(b"".join(self._started))
 
 
 def _decode(text: bytes) -> str:
-    """Every byte that is no UTF-8 stays distinct, so that names compare exactly."""
+    """Decode UTF-8; every other byte stays distinct, so that names compare exactly."""
     return text.decode("utf-8", "surrogateescape")
 
 
-def milliseconds(deadline: float) -> float:
-    """Return what is left until the deadline, for poll, which takes some weeks at the most."""
+def until(deadline: float) -> float:
+    """Return the milliseconds left until the deadline, for poll, which takes some weeks at most."""
     return min(max(0, deadline - time.monotonic()) * 1000, 1e9)

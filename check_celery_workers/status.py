@@ -1,6 +1,6 @@
-r"""The text of `celery status`, line by line, to who answered.
+r"""The text of `celery status` and `celery inspect`, line by line, to facts: who replied what, and how it ended.
 
-The same worker as each Celery prints it, the last line closing the output:
+The same worker as each Celery prints it, and the last line of the output:
 
     3.1         \x1b[1;36mcelery@serverC: \x1b[0m\x1b[1;32mOK\x1b[0m        (coloured even in a pipe)
     4.x         celery@serverC: OK
@@ -10,196 +10,272 @@ The same worker as each Celery prints it, the last line closing the output:
                 (an empty line)
                 1 node online.
 
-`celery inspect ping` and `celery inspect active_queues` print the same, with the reply on the lines below each node:
+`celery inspect` prints what each worker replied on the lines below its node (see `reply`); 3.1 and 4.x put `-> ` before
+the node and print no last line:
 
     ->  celery@serverC: OK
         - empty -
 
-Nobody answering is `Error: No nodes replied within time constraint` on standard error, with a full stop before 5.0.
-Two workers of one name answer twice; in JSON only a warning on standard error tells, since 4.0:
+`Error: No nodes replied within time constraint` says that nobody replied, with a full stop before 5.0. Two workers of
+one name reply twice; in JSON only a warning on standard error shows it, since 4.0:
 
     .../control.py:56: DuplicateNodenameWarning: Received multiple replies from node name: celery@serverC.
+
+A text holds one output, or several one after another. Each ends whole, with nobody, failed, or cut.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
+from collections.abc import Callable
 
-from check_celery_workers.node import Worker, join, printable, split_index
+from check_celery_workers.node import Group, node_name, split_index, split_node
+from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES
+from check_celery_workers.quote import TRACEBACK, is_unhandled, quotable, reason
+from check_celery_workers.reply import EMPTY, Queue, Replies, Task, read_item, read_line
 
-# Of an answer what stands before its @, the server and the verdict, or else a whole line that is not blank. One call
-# finds all lines of a text: to match them one by one takes a third longer.
-_LINES = re.compile(r"^(?:-> {0,2}| )?([^@\s]+)@(\S+): (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE).findall
+# Groups: the arrow, the node in two parts twice, the verdict; or else any other line that is not blank. One call finds
+# all lines of a text: to match them one by one takes a third longer.
+_find_lines = re.compile(
+    r"^(?:(->  ?)(?=\S)([^@\n]*)(@.*)?|(?:->| )?([^@\s]+)(@\S+)): (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
+).findall
+_ARROW_4, _ARROW_5 = "-> ", "->  "
 _ONLINE = ("node online.", "nodes online.")
-_NO_QUEUE = ("- empty -", "[]")
 _NOBODY = "Error: No nodes replied within time constraint"
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
-# What few texts need is compiled when it is: that takes longer than all else that is done with a small text.
-_NODE = r"[^@\s]+@\S+"
-_CUT_JSON = r'\{"[^@\s"]+@[^\s"]+": ?[{\[]'
-_TELLING = r"(?i)error|exception|denied|refused|not found|no such|unable|cannot|could not"
+# Compiled on first use: few texts need these, and compiling takes longer than reading a small text.
+_CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
+_SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
+_BEHIND_TEXT = r".*\S\s*(?:->|\s|\|)\s*\S+@\S+: (?:OK|ERROR)\s*$"
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
-_NOISE = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
+_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
 
-# Of what is no status output so much is kept to find the reason in: more than a traceback has.
+# How many other lines to keep when looking for the reason; longer than any traceback.
 _OTHERS_KEPT = 500
 _OTHERS_LENGTH = 1000
 
-ANSWERED_ERROR = "it answered ERROR"
-NO_QUEUE = "it consumes from no queue"
-
-
-class Answers:
-    """Who answered.
-
-    workers: the indexes that answered of each worker, in digits as it wrote them, "" for a worker without one
-    malfunctioning: node names, each with what is wrong with it
-    duplicates: node names that more than one worker answers to
-    """
-
-    __slots__ = ("duplicates", "malfunctioning", "workers")
-
-    def __init__(self) -> None:
-        self.workers: dict[Worker, set[str]] = {}
-        self.malfunctioning: dict[str, str] = {}
-        self.duplicates: set[str] = set()
-
-    def __len__(self) -> int:
-        """Return how many node names answered."""
-        return count(self.workers)
-
-
-def count(workers: dict[Worker, set[str]]) -> int:
-    """Return how many instances these workers have."""
-    return sum(map(len, workers.values()))
-
-
-def add(workers: dict[Worker, set[str]], others: dict[Worker, set[str]]) -> None:
-    """Add the others' instances to those of the workers."""
-    for worker, indexes in others.items():
-        workers.setdefault(worker, set()).update(indexes)
-
 
 class Status:
-    """What one or several status outputs, one after another, say.
+    """The outputs of one text.
 
-    nobody: an output said that no worker replied
+    replied, nobody: whether any worker replied; whether an output said that nobody did, before any reply
+    outputs, silent_outputs: how many outputs there were; in how many of them nobody replied, after others had
+    failed: an output failed after a reply was read
+    cut: how the text shows that a part of it is missing; None if it does not
     empty: there was no text but blank lines
-    truncated: how the text shows that a part of it is missing; None where it does not
+    bare: the last line read was that of a node, so that what it replied may be still to come
     """
 
-    def __init__(self, answers: Answers) -> None:
-        """`answers` are those that came before, to which this text's are added."""
-        self.nobody = False
+    def __init__(
+        self,
+        replies: Replies,
+        question: str | None = None,
+        notice: Callable[[Group, str], None] | None = None,
+    ) -> None:
+        """Add to `replies`; `question` is what Celery was asked, if known; `notice` is called for each new node."""
+        self.replied = self.nobody = self.failed = self.bare = self._complete = False
+        self.outputs = self.silent_outputs = 0
+        self.cut: str | None = None
         self.empty = True
-        self.truncated: str | None = None
-        self._answers = answers
-        # The workers of the output that is being read: the first one's are the answers, so that nothing is held twice.
-        self._output = {} if answers.workers else answers.workers
-        self._heard = False
-        self._latest: tuple[Worker, str] | None = None
+        self._replies = replies
+        self._question = question
+        self._notice = notice
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
+        self._before = ""
+        self._begin()
 
-    @property
-    def answers(self) -> Answers:
-        """Who answered so far, in this text or before it."""
-        if self._output is not self._answers.workers:
-            add(self._answers.workers, self._output)
-        return self._answers
-
-    @property
-    def doubt(self) -> str | None:
-        """Why the text does not let it judge, in one line; None where it does."""
-        if self.truncated or self.empty or self.nobody or self._heard or self._output:
-            return self.truncated
-        return f"no worker's answer in the status text: {self.reason}"
+    def _begin(self) -> None:
+        """Begin an output; the first one is read straight into the replies, so that nothing is held twice."""
+        self._output: dict[Group, set[str]] = {} if self._replies.count else self._replies.groups
+        self._latest: tuple[Group, str] | None = None
+        self._arrow = ""
+        self._answered: set[str] = set()
+        self._without: set[str] = set()
+        self._shows_queues = self._may_have_failed = False
 
     @property
     def reason(self) -> str:
-        """The last telling line among those that are neither an answer nor what else a status output has, or ""."""
-        lines = list(reversed(self._others))
-        telling = next((line for line in lines if re.search(_TELLING, line)), lines[0] if lines else "")
-        return printable(" ".join(telling.split()), 300)
+        """The line that says best what went wrong, among those that no output consists of, or ""."""
+        lines = list(self._others)
+        if not self.replied:
+            if any(re.match(_SPREAD_JSON, line) for line in lines):
+                return "its JSON is spread over several lines, print each output on one line (jq -c)"
+            behind = next((line for line in lines if re.match(_BEHIND_TEXT, line)), None)
+            if behind is not None:
+                return f"replies stand behind other text on their lines: {quotable(' '.join(behind.split()))}"
+        return reason(lines)
 
     def feed(self, text: str) -> None:
-        """Read on: text of whole lines."""
+        """Read on: text of whole lines, the last one of which may lack its end if the text ends there."""
         if "\x1b" in text or not text.isascii():
-            text = re.sub(_NOISE, "", text)
+            text = re.sub(_TERMINAL, "", text)
         if "\r" in text:
             text = text.replace("\r", "\n")
         self.empty = self.empty and (not text or text.isspace())
-        workers = self._output
-        latest = self._latest
-        for indexed, server, verdict, other in _LINES(text):
-            if indexed:
-                name, digits = split_index(indexed)
-                worker = (name, server)
-                latest = (worker, digits)
-                indexes = workers.get(worker)
-                if indexes is None:
-                    workers[worker] = {digits}
-                elif digits in indexes:
-                    self._answers.duplicates.add(join(worker, digits))
-                else:
-                    indexes.add(digits)
-                if verdict == "ERROR":
-                    self._answers.malfunctioning[join(worker, digits)] = ANSWERED_ERROR
+        for arrow, name, at_server, plain_name, plain_at_server, verdict, other in _find_lines(text):
+            if not verdict:
+                self._read_other(other)
+            elif ": " in at_server or ": " in name:
+                self._read_glued(f"{name}{at_server}: {verdict}")
             else:
-                self._latest = latest
-                self._feed_other(other)
-                workers, latest = self._output, self._latest
-        self._latest = latest
+                stem, digits = split_index(name or plain_name)
+                self._add(arrow, (stem, at_server or plain_at_server), digits, verdict)
+        if text and not text.endswith("\n") and not self._complete and text.rpartition("\n")[2].strip():
+            self._note_cut("its last line breaks off")
 
-    def _feed_other(self, line: str) -> None:
-        if line.startswith('{"') and self._feed_json(line):
+    def finish(self, whole: bool) -> None:
+        """Note the end of the text; `whole` if it is known from elsewhere that nothing is missing at its end."""
+        if self._output and self._arrow == _ARROW_5 and not whole and not self._may_have_failed:
+            self._note_cut("its closing line is missing, cut by a timeout or filtered")
+        self._close()
+
+    def _add(self, arrow: str, group: Group, digits: str, verdict: str) -> None:
+        indexes = self._output.get(group)
+        if indexes is None:
+            self._output[group] = {digits}
+            self._note_node(group, digits)
+        elif digits not in indexes:
+            indexes.add(digits)
+            self._note_node(group, digits)
+        elif self._may_have_failed or (arrow == _ARROW_4 and node_name(group, digits) in self._answered):
+            self._close()
+            self._add(arrow, group, digits, verdict)
             return
+        else:
+            self._replies.duplicates.add(node_name(group, digits))
+        if verdict == "ERROR":
+            self._replies.errors.add(node_name(group, digits))
+        self._arrow = arrow
+        self._latest = (group, digits)
+        self._before = ""
+        self.replied = self.bare = self._complete = True
+
+    def _note_node(self, group: Group, digits: str) -> None:
+        """Note a node that is new to this output, and maybe to all."""
+        if self._output is not self._replies.groups:
+            indexes = self._replies.groups.setdefault(group, set())
+            if digits in indexes:
+                return
+            indexes.add(digits)
+        self._replies.count += 1
+        if self._notice:
+            self._notice(group, digits)
+
+    def _read_other(self, line: str) -> None:
+        self.bare = self._complete = False
+        self._before, before = "", self._before
         told = line.strip()
         number, _, online = told.partition(" ")
-        if online in _ONLINE and number.isdecimal():
+        if line.startswith('{"') and self._read_json(line):
+            pass
+        elif online in _ONLINE and number.isdecimal():
+            self._complete = True
             self._close(claimed=int(number[:18]))
         elif told.rstrip(".") == _NOBODY:
+            self._complete = True
             self._close()
-            self.nobody = True
-        elif told in _NO_QUEUE and self._latest and line[0].isspace():
-            self._answers.malfunctioning[join(*self._latest)] = NO_QUEUE
+            self._note_nobody()
+        elif self._latest and line.startswith(("    ", "\t")):
+            self._read_body(node_name(*self._latest), told)
         elif _DUPLICATES in told:
-            names = told.partition(_DUPLICATES)[2].partition(": ")[2].removesuffix(".")
-            self._answers.duplicates.update(name for name in names.split(", ") if re.fullmatch(_NODE, name))
+            names = re.sub(r"""\.?(?:["'\\].*)?$""", "", told.partition(_DUPLICATES)[2].partition(": ")[2])
+            self._replies.duplicates.update(name for name in names.split(", ") if name)
         else:
-            self._others.append(line[:_OTHERS_LENGTH])
+            self._before = line
+            self._pass_over(line, before)
 
-    def _feed_json(self, line: str) -> bool:
-        """Read every node's reply from a line of JSON, which is one whole output; return False where it is none."""
+    def _read_body(self, node: str, line: str) -> None:
+        self._answered.add(node)
+        item = read_line(line) if line.startswith("* ") else None
+        if line in EMPTY:
+            self._without.add(node)
+        elif item is not None:
+            self._read_item(node, item)
+
+    def _read_item(self, node: str, item: Queue | Task) -> None:
+        if isinstance(item, Task):
+            self._replies.tasks.setdefault(node, []).append(item)
+            self._replies.tell_tasks = True
+        else:
+            self._replies.queues.setdefault(str(item), set()).add(node)
+            self._shows_queues = True
+
+    def _read_json(self, line: str) -> bool:
+        """Read every node's reply from a line of JSON, which is one whole output; return False if it is none."""
+        import json
+
         try:
             replies = json.loads(line)
         except (ValueError, RecursionError):
             if re.match(_CUT_JSON, line):
-                self.truncated = "the status text is not whole: its JSON breaks off"
+                self._note_cut("its JSON breaks off")
             return False
-        if not all(re.fullmatch(_NODE, node) and isinstance(reply, (dict, list)) for node, reply in replies.items()):
+        replies = {node: reply for node, reply in replies.items() if _is_reply(node, reply)}
+        if not replies:
             return False
         self._close()
         for node, reply in replies.items():
-            name, _, server = node.partition("@")
-            name, digits = split_index(name)
-            self._output.setdefault((name, server), set()).add(digits)
+            group, digits = split_node(node)
+            self._add("", group, digits, "ERROR" if "error" in reply else "OK")
             if reply == []:
-                self._answers.malfunctioning[node] = NO_QUEUE
-            elif "error" in reply:
-                self._answers.malfunctioning[node] = ANSWERED_ERROR
+                self._without.add(node)
+            for item in reply if isinstance(reply, list) else ():
+                found = read_item(item)
+                if found is not None:
+                    self._read_item(node, found)
+        self.bare = False
+        self._complete = True
         return True
 
-    def _close(self, claimed: int = 0) -> None:
-        """End the output that is being read, which says that so many nodes are online."""
-        read = count(self._output)
-        if claimed > read:
-            self.truncated = f"the status text is not whole: it names {read} of the {claimed} nodes that it counts"
-        if self._output is not self._answers.workers:
-            add(self._answers.workers, self._output)
+    def _pass_over(self, line: str, before: str) -> None:
+        self._others.append(line[:_OTHERS_LENGTH])
+        if line.startswith("Error:") or (line.startswith(TRACEBACK) and is_unhandled(before)):
+            self._latest = None
+            if self._output:
+                self._may_have_failed = True
+            elif self.replied or self.nobody:
+                self.failed = True
+                self.outputs += 1
+        elif self.replied and (": OK" in line or ": ERROR" in line) and re.match(_BEHIND_TEXT, line):
+            self._note_cut("a reply stands behind other text on its line")
+
+    def _read_glued(self, line: str) -> None:
+        self.bare = self._complete = False
+        self._others.append(line[:_OTHERS_LENGTH])
+        self._note_cut("a reply stands behind other text on its line")
+
+    def _note_nobody(self) -> None:
+        self.outputs += 1
+        if self.replied:
+            self.silent_outputs += 1
+        else:
+            self.nobody = True
+
+    def _note_cut(self, how: str) -> None:
+        self.cut = f"the status text is not whole: {how}"
+
+    def _close(self, claimed: int | None = None) -> None:
+        """End the output that is being read; `claimed` is how many nodes it says are online, if it does."""
+        read = sum(map(len, self._output.values()))
+        if claimed is not None and claimed > read:
+            self._note_cut(f"it names {read} of the {claimed} nodes that it counts")
+        if self._may_have_failed and (claimed is None or claimed < read):
+            self.failed = True
         if read:
-            self._heard = True
-            self._output = {}
-        self._latest = None
+            self.outputs += 1
+        replies = self._replies
+        if self._question == ACTIVE_QUEUES or self._shows_queues:
+            replies.without_queue |= self._without
+            replies.tell_queues = replies.tell_queues or bool(read)
+        elif self._question == ACTIVE or (self._question is None and self._without):
+            replies.tell_tasks = replies.tell_tasks or bool(read)
+        self._begin()
+
+
+def _is_reply(node: str, reply: object) -> bool:
+    """Return whether this is what a worker replied; without an @ in its name, only if nothing else looks like that."""
+    if isinstance(reply, dict):
+        return isinstance(reply.get("ok"), str) or "error" in reply if "@" in node else reply == {"ok": "pong"}
+    return isinstance(reply, list) and ("@" in node or any(read_item(item) for item in reply))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from paths import CAPTURES
-from running import CRITICAL, OK, UNKNOWN, check
+from running import CRITICAL, OK, UNKNOWN, check, perfdata
 
 SCENARIOS = sorted(CAPTURES.glob("*/*.json"))
 EXPECTED = ("specialworker-1..2@serverA", "other-worker-2@server-b.example.com", "celery@serverC")
@@ -15,16 +15,16 @@ ALL_WELL = """\
 CELERY WORKERS OK - 5 of 5 workers online on 3 servers | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;5 \
 missing_servers=0;;;0 online=5;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 """
-DUPLICATE_AND_UNEXPECTED = """\
-CELERY WORKERS CRITICAL - 1 of 5 workers missing, 1 duplicate, 1 unexpected | duplicate=1;0;;0 malfunctioning=0;;0;0 \
-missing=1;;0;0;5 missing_servers=0;;;0 online=5;;;0 unexpected=1;0;;0 unexpected_servers=0;;;0
+DUPLICATE_AND_UNEXPECTED = f"""\
+CELERY WORKERS CRITICAL - 1 of 5 workers missing, 1 duplicate, 1 unexpected | \
+{perfdata(duplicate="1;0;;0", missing="1;;0;0;5", online="5;;;0", unexpected="1;0;;0")}
 Worker specialworker-2@serverA was missing
 Worker celery@serverC was duplicate, more than one worker answers to this name
 Worker newspecialworker-1@serverA was unexpectedly present
 """
-NO_QUEUE = """\
-CELERY WORKERS CRITICAL - 1 worker malfunctioning: celery@serverC | duplicate=0;0;;0 malfunctioning=1;;0;0 \
-missing=0;;0;0;5 missing_servers=0;;;0 online=5;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+NO_QUEUE = f"""\
+CELERY WORKERS CRITICAL - 1 worker malfunctioning: celery@serverC | \
+{perfdata(malfunctioning="1;;0;0", missing="0;;0;0;5", online="5;;;0")}
 Worker celery@serverC was malfunctioning, it consumes from no queue
 """
 NO_JSON = """\
@@ -45,9 +45,9 @@ VERDICTS = {
     "no-queue": (NO_QUEUE, CRITICAL),
     "no-queue-json": (NO_QUEUE, CRITICAL),
     "no-worker": (
-        """\
-CELERY WORKERS CRITICAL - 5 of 5 workers missing | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=5;;0;0;5 \
-missing_servers=3;;;0 online=0;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+        f"""\
+CELERY WORKERS CRITICAL - 5 of 5 workers missing | \
+{perfdata(missing="5;;0;0;5", missing_servers="3;;;0", online="0;;;0")}
 Server server-b.example.com was missing, accounts for 2 missing workers
 Server serverA was missing, accounts for 2 missing workers
 Server serverC was missing, accounts for 1 missing worker
@@ -55,17 +55,17 @@ Server serverC was missing, accounts for 1 missing worker
         CRITICAL,
     ),
     "one-killed": (
-        """\
-CELERY WORKERS CRITICAL - 1 of 5 workers missing: specialworker-2@serverA | duplicate=0;0;;0 malfunctioning=0;;0;0 \
-missing=1;;0;0;5 missing_servers=0;;;0 online=4;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+        f"""\
+CELERY WORKERS CRITICAL - 1 of 5 workers missing: specialworker-2@serverA | \
+{perfdata(missing="1;;0;0;5", online="4;;;0")}
 Worker specialworker-2@serverA was missing
 """,
         CRITICAL,
     ),
     "one-stopped": (
-        """\
-CELERY WORKERS CRITICAL - 2 of 5 workers missing | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=2;;0;0;5 \
-missing_servers=1;;;0 online=3;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+        f"""\
+CELERY WORKERS CRITICAL - 2 of 5 workers missing | \
+{perfdata(missing="2;;0;0;5", missing_servers="1;;;0", online="3;;;0")}
 Server serverC was missing, accounts for 1 missing worker
 Worker specialworker-2@serverA was missing
 """,
@@ -105,7 +105,7 @@ def test_there_are_captures_of_each_version() -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_capture(scenario: Path) -> None:
+def test_the_verdict_on_what_celery_printed(scenario: Path) -> None:
     text = b"".join(
         file.read_bytes() for ending in (".stdout", ".stderr") if (file := scenario.with_suffix(ending)).exists()
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from processes import wait_for
-from running import OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, run
+from running import OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, interruptible, run
 
 import check_celery_workers
 from check_celery_workers.options import parser
@@ -24,13 +25,13 @@ missing_servers=0;;;0 online=1;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 @pytest.mark.parametrize(
     "command", [[PLUGIN], [sys.executable, "-m", "check_celery_workers"]], ids=["script", "module"]
 )
-def test_the_installed_plugin(command: list[str]) -> None:
+def test_the_installed_plugin_prints_one_line(command: list[str]) -> None:
     done = subprocess.run([*command, "w@a"], input="w@a: OK\n", capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (ALL_WELL, "", OK)
 
 
 @pytest.mark.parametrize("option", ["-V", "--version"])
-def test_version(option: str) -> None:
+def test_the_version_is_shown(option: str) -> None:
     assert run(option) == Outcome(f"check_celery_workers {check_celery_workers.__version__}\n", UNKNOWN)
 
 
@@ -46,58 +47,109 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("w@a --nonsense", "unrecognized arguments: --nonsense (see --help)"),
-        ("w@a --crit 5", "unrecognized arguments: --crit 5 (see --help)"),
-        ("w@a -w", "argument -w/--warning: expected one argument (see --help)"),
-        (
+        pytest.param(
+            "w@a --nonsense", "unrecognized arguments: --nonsense (see --help)", id="an option that does not exist"
+        ),
+        pytest.param(
+            "w@a --crit 5", "unrecognized arguments: --crit 5 (see --help)", id="an option that is abbreviated"
+        ),
+        pytest.param(
+            "w@a -w", "argument -w/--warning: expected one argument (see --help)", id="an option without its value"
+        ),
+        pytest.param(
             "w@a -c abc",
             "argument -c/--critical: 'abc' is no range, write [@]start:end such as 2, 10: or ~: (see --help)",
+            id="a range that is a word",
         ),
-        ("w@a -c 5:2", "argument -c/--critical: start 5 must not be greater than end 2 (see --help)"),
-        (
+        pytest.param(
+            "w@a -c 5:2",
+            "argument -c/--critical: start 5 must not be greater than end 2 (see --help)",
+            id="a range whose start is over its end",
+        ),
+        pytest.param(
             "w@a --unexpected-warning 5%",
             "argument --unexpected-warning: '5%' is no range, write [@]start:end such as 2, 10: or ~: (see --help)",
+            id="percent where only missing workers take it",
         ),
-        (
+        pytest.param(
             "w@a -t 0",
             "argument -t/--timeout: a deadline of 0 seconds leaves no time to read, write 10 or 0.5 (see --help)",
+            id="a timeout of nothing",
         ),
-        ("w@a -t nan", "argument -t/--timeout: 'nan' is no number of seconds, write 10 or 0.5 (see --help)"),
-        ("w@a -t inf", "argument -t/--timeout: 'inf' is no number of seconds, write 10 or 0.5 (see --help)"),
-        ("w@a --settle=-1 -- true", "argument --settle: '-1' is no number of seconds, write 10 or 0.5 (see --help)"),
-        ("w@a --attempts 0 -- true", "argument --attempts: '0' is no number of attempts, write 1 or more (see --help)"),
-        ("w@a --attempts x -- true", "argument --attempts: 'x' is no number of attempts, write 1 or more (see --help)"),
-        (
+        pytest.param(
+            "w@a -t nan",
+            "argument -t/--timeout: 'nan' is no number of seconds, write 10 or 0.5 (see --help)",
+            id="a timeout that is not a number",
+        ),
+        pytest.param(
+            "w@a -t inf",
+            "argument -t/--timeout: 'inf' is no number of seconds, write 10 or 0.5 (see --help)",
+            id="a timeout that never comes",
+        ),
+        pytest.param(
+            "w@a --settle=-1 -- true",
+            "argument --settle: '-1' is no number of seconds, write 10 or 0.5 (see --help)",
+            id="a negative time to settle",
+        ),
+        pytest.param(
+            "w@a --attempts 0 -- true",
+            "argument --attempts: '0' is no number of attempts, write 1 or more (see --help)",
+            id="not a single attempt",
+        ),
+        pytest.param(
+            "w@a --attempts x -- true",
+            "argument --attempts: 'x' is no number of attempts, write 1 or more (see --help)",
+            id="attempts that are not a number",
+        ),
+        pytest.param(
             "w@a --settle 1 --wait -- true",
             "argument --wait: not allowed with argument --settle (see --help)",
+            id="two options of which one excludes the other",
         ),
-        (
+        pytest.param(
             "w@a --first-index 2",
             "argument --first-index: invalid choice: '2' (choose from 'auto', '0', '1') (see --help)",
+            id="a choice that does not exist",
         ),
-        ("w@a --critical=--", "--critical=--: -- is no value (see --help)"),
-        ("w@a -qe--", "-qe--: -- is no value (see --help)"),
-        ("w@a --settle 1", "--settle needs a COMMAND after --"),
-        ("w@a --attempts 2", "--attempts needs a COMMAND after --"),
-        ("w@a --wait", "--wait needs a COMMAND after --"),
-        ("w@a --", "there is no COMMAND after the --"),
+        pytest.param("w@a --critical=--", "--critical=--: -- is no value (see --help)", id="two dashes as a value"),
+        pytest.param("w@a -qe--", "-qe--: -- is no value (see --help)", id="two dashes as the value of a short option"),
+        pytest.param("w@a --settle 1", "--settle needs a COMMAND after --", id="settle without a COMMAND"),
+        pytest.param("w@a --attempts 2", "--attempts needs a COMMAND after --", id="attempts without a COMMAND"),
+        pytest.param("w@a --wait", "--wait needs a COMMAND after --", id="wait without a COMMAND"),
+        pytest.param("w@a --", "there is no COMMAND after the --", id="nothing after the two dashes"),
     ],
 )
-def test_wrong_usage(arguments: str, reason: str) -> None:
+def test_wrong_usage_is_unknown_and_says_what_is_wrong(arguments: str, reason: str) -> None:
     outcome = check(*arguments.split())
     # Python 3.12 and later write the choices without quotes.
     quoted = outcome.output.replace("choose from auto, 0, 1", "choose from 'auto', '0', '1'")
     assert (quoted, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
 
-@pytest.mark.parametrize("range_", ["", ":", "@", "1e5", " 5", "-5", "1:2:3", "5%%", "%", "\u0663", "5\n", "9" * 16])
-def test_what_is_no_range(range_: str) -> None:
+@pytest.mark.parametrize(
+    "range_",
+    [
+        pytest.param("", id="empty"),
+        pytest.param(":", id="colon alone"),
+        pytest.param("@", id="at sign alone"),
+        pytest.param("1e5", id="exponent"),
+        pytest.param(" 5", id="leading blank"),
+        pytest.param("-5", id="a negative end"),
+        pytest.param("1:2:3", id="three parts"),
+        pytest.param("5%%", id="two percent signs"),
+        pytest.param("%", id="percent sign alone"),
+        pytest.param("\u0663", id="digit beyond ASCII"),
+        pytest.param("5\n", id="newline at its end"),
+        pytest.param("9" * 16, id="16 digits"),
+    ],
+)
+def test_a_range_that_cannot_be_read_is_refused(range_: str) -> None:
     outcome = check("w@a", f"--critical={range_}", text="w@a: OK\n")
     assert outcome.output.startswith("CELERY WORKERS UNKNOWN - argument -c/--critical: ")
     assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
 
 
-def test_options_and_expected_in_any_order() -> None:
+def test_options_and_expected_stand_in_any_order() -> None:
     arguments = ["v@a", "-w", "1", "w@a", "-q", "-e", "x@a", "y@a", "--critical", "2"]
     assert check(*arguments, text="v@a: OK\nw@a: OK\n").headline == "CELERY WORKERS WARNING - 2 of 4 workers missing"
 
@@ -139,7 +191,7 @@ def test_verbose_adds_lines_below(option: str, lines: int) -> None:
     )
 
 
-def test_verbose_tells_where_each_worker_is_numbered_from() -> None:
+def test_verbose_says_where_each_worker_is_numbered_from() -> None:
     text = "u-0@a: OK\nv-1@a: OK\nv-2@a: OK\nw-1@a: OK\n"
     lines = check("u-2@a", "v-2@a", "w-2@a", "x-2@a", "y-1..1@a", "-vv", text=text).findings
     assert [line for line in lines if "COUNT" in line] == [
@@ -149,7 +201,7 @@ def test_verbose_tells_where_each_worker_is_numbered_from() -> None:
     ]
 
 
-def test_verbose_tells_the_workers_of_a_server_on_one_line() -> None:
+def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
     nodes = ["w-7@a", "w-3@a", "w-2@a", "v@a", *(f"{letter * 300}@b" for letter in "uvwx")]
     lines = check("w-7@a", "-v", "--unexpected-warning", "9", text="".join(f"{node}: OK\n" for node in nodes)).findings
     listed = ", ".join(f"{letter * 300}@b" for letter in "uvwx")
@@ -159,21 +211,21 @@ def test_verbose_tells_the_workers_of_a_server_on_one_line() -> None:
     ]
 
 
-def test_the_raw_text_of_what_cannot_be_judged() -> None:
+def test_verbose_shows_the_raw_text_below_an_unknown() -> None:
     assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
         "CELERY WORKERS UNKNOWN - no worker's answer in the status text: such ? thing\n"
         "The status text:\nno\nsuch ? thing\n"
     )
 
 
-def test_verbose_stays_within_the_bounds_too() -> None:
+def test_verbose_keeps_the_output_within_8000_bytes() -> None:
     text = "".join(f"w@server{i}: OK\n" for i in range(1000))
     outcome = check("w@server*=1000", "-vvv", text=text)
     assert outcome.code == OK
     assert 7900 < len(outcome.output.encode()) <= 8000
 
 
-def test_a_terminal_on_standard_input_is_told_at_once() -> None:
+def test_a_terminal_on_standard_input_is_unknown_at_once() -> None:
     own, terminal = pty.openpty()
     try:
         done = subprocess.run([PLUGIN, "w@a"], stdin=terminal, capture_output=True, text=True, check=False, timeout=60)
@@ -195,17 +247,17 @@ def unended(expected: str, text: bytes) -> Outcome:
         return Outcome(plugin.stdout.read().decode(), plugin.wait())
 
 
-def test_an_end_of_input_that_never_comes() -> None:
+def test_an_input_that_does_not_end_is_unknown_at_the_timeout() -> None:
     assert unended("w-2@a", b"w-1@a: OK\n") == Outcome(
         "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered\n", UNKNOWN
     )
 
 
-def test_an_end_of_input_that_never_comes_does_not_matter_when_all_have_answered() -> None:
+def test_an_input_that_does_not_end_is_judged_when_all_have_answered() -> None:
     assert unended("w@a", b"w@a: OK\n") == Outcome(ALL_WELL, OK)
 
 
-def test_an_input_that_floods_ends_at_the_timeout() -> None:
+def test_an_input_that_floods_is_unknown_at_the_timeout() -> None:
     with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as flood:
         done = subprocess.run(
             [PLUGIN, "-t", "0.5", "w@a"], stdin=flood.stdout, capture_output=True, text=True, check=False
@@ -218,7 +270,7 @@ def test_an_input_that_floods_ends_at_the_timeout() -> None:
     )
 
 
-def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
+def test_a_line_without_an_end_is_unknown() -> None:
     with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as zeros:
         done = subprocess.run([PLUGIN, "w@a"], stdin=zeros.stdout, capture_output=True, text=True, check=False)
         zeros.kill()
@@ -238,13 +290,21 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("script", "output"),
     [
-        ('echo "w@a: OK" | "$PLUGIN" w@a >&-', ""),
-        ('echo "w@a: OK" | "$PLUGIN" w@a >/dev/full', ""),
-        ('"$PLUGIN" w@a <&-', "standard input is closed, pipe the text of `celery status` into it"),
-        ('"$PLUGIN" w@a <&- 2>&-', "standard input is closed, pipe the text of `celery status` into it"),
+        pytest.param('echo "w@a: OK" | "$PLUGIN" w@a >&-', "", id="standard output is closed"),
+        pytest.param('echo "w@a: OK" | "$PLUGIN" w@a >/dev/full', "", id="standard output is a full disk"),
+        pytest.param(
+            '"$PLUGIN" w@a <&-',
+            "standard input is closed, pipe the text of `celery status` into it",
+            id="standard input is closed",
+        ),
+        pytest.param(
+            '"$PLUGIN" w@a <&- 2>&-',
+            "standard input is closed, pipe the text of `celery status` into it",
+            id="standard input and standard error are closed",
+        ),
     ],
 )
-def test_streams_that_are_closed_or_broken(script: str, output: str) -> None:
+def test_closed_or_broken_streams_are_unknown(script: str, output: str) -> None:
     done = shell(script)
     assert (done.stdout, done.stderr, done.returncode) == (
         output and f"CELERY WORKERS UNKNOWN - {output}\n",
@@ -259,22 +319,25 @@ def test_a_closed_standard_error_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", "no_such.locale"])
-def test_names_beyond_ascii_in_any_locale(locale: str) -> None:
+def test_names_beyond_ascii_are_shown_in_any_locale(locale: str) -> None:
     outcome = run("w-2@s\u00fcd", text="w-1@s\u00fcd: OK\n", env={**os.environ, "LC_ALL": locale, "LANG": locale})
     assert outcome.findings == ["Worker w-0@s\u00fcd or w-2@s\u00fcd was missing"]
 
 
-def test_interrupted() -> None:
-    with subprocess.Popen([PLUGIN, "w@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
+def test_an_interrupt_is_unknown() -> None:
+    with (
+        interruptible(),
+        subprocess.Popen([PLUGIN, "w@a"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin,
+    ):
         waited = Path(f"/proc/{plugin.pid}/wchan")
         wait_for(lambda: "poll" in waited.read_text(), "the plugin does not wait for text")
-        plugin.send_signal(2)
+        plugin.send_signal(signal.SIGINT)
         assert plugin.stdout
         assert plugin.stdout.read().decode() == "CELERY WORKERS UNKNOWN - interrupted\n"
         assert plugin.wait() == UNKNOWN
 
 
-def test_a_bug_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_unknown_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("not\nnow")
 

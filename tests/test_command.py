@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from processes import MARK, started_with, wait_for
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, interruptible, perfdata, run
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
@@ -26,9 +26,9 @@ WELL = """\
 CELERY WORKERS OK - 2 of 2 workers online on 1 server | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;2 \
 missing_servers=0;;;0 online=2;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 """
-ONE_MISSING = """\
-CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;2 \
-missing_servers=0;;;0 online=1;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+ONE_MISSING = f"""\
+CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a | \
+{perfdata(missing="1;;0;0;2", online="1;;;0", time="0.5s;;;0")}
 Worker w-2@a was missing
 """
 BOTH = "echo 'w-1@a: OK'; echo 'w-2@a: OK'"
@@ -37,32 +37,43 @@ BOTH = "echo 'w-1@a: OK'; echo 'w-2@a: OK'"
 @pytest.mark.parametrize(
     ("script", "output", "code"),
     [
-        (f"{BOTH}; echo; echo 2 nodes online.", WELL, OK),
-        (f"{BOTH}; sleep 100", WELL, OK),
-        ("echo 'w-1@a: OK'; echo; echo 1 node online.", ONE_MISSING, CRITICAL),
-        # What answered before it failed stands.
-        (f"{BOTH}; echo oops >&2; exit 1", WELL, OK),
-        (f"{BOTH}; kill -9 $$", WELL, OK),
-        ("printf 'w-1@a: OK\\nw-2@a: OK'", WELL, OK),
-        # Left over children that hold the pipes.
-        (f"sleep 100 & {BOTH}", WELL, OK),
-        (f"(trap '' INT TERM HUP; sleep 100) & {BOTH}", WELL, OK),
-        (f"trap '' INT TERM HUP; {BOTH}; while :; do sleep 1; done", WELL, OK),
-        # Standard input is closed, SIGINT at its default, and output not buffered.
-        (f"cat; {BOTH}", WELL, OK),
-        ('test "$PYTHONUNBUFFERED" = 1 && ' + BOTH, WELL, OK),
+        pytest.param(f"{BOTH}; echo; echo 2 nodes online.", WELL, OK, id="all answer and it ends"),
+        pytest.param(f"{BOTH}; sleep 100", WELL, OK, id="all answer and it goes on"),
+        pytest.param("echo 'w-1@a: OK'; echo; echo 1 node online.", ONE_MISSING, CRITICAL, id="one is missing"),
+        pytest.param(f"{BOTH}; echo oops >&2; exit 1", WELL, OK, id="all answered before it failed"),
+        pytest.param(f"{BOTH}; kill -9 $$", WELL, OK, id="all answered before it was killed"),
+        pytest.param("printf 'w-1@a: OK\\nw-2@a: OK'", WELL, OK, id="the last line has no end"),
+        pytest.param(
+            f"sleep 100 & {BOTH}", WELL, OK, id="a child it leaves behind holds the pipes", marks=pytest.mark.waiting
+        ),
+        pytest.param(
+            f"(trap '' INT TERM HUP; sleep 100) & {BOTH}",
+            WELL,
+            OK,
+            id="a child it leaves behind ignores signals",
+            marks=pytest.mark.waiting,
+        ),
+        pytest.param(
+            f"trap '' INT TERM HUP; {BOTH}; while :; do sleep 1; done",
+            WELL,
+            OK,
+            id="it ignores signals",
+            marks=pytest.mark.waiting,
+        ),
+        pytest.param(f"cat; {BOTH}", WELL, OK, id="its standard input is closed"),
+        pytest.param('test "$PYTHONUNBUFFERED" = 1 && ' + BOTH, WELL, OK, id="its output is not buffered"),
     ],
 )
-def test_a_verdict(script: str, output: str, code: int) -> None:
+def test_a_command_is_judged_by_its_answers(script: str, output: str, code: int) -> None:
     assert command(script, "w-1..2@a", "--settle", "0.2") == Outcome(output, code)
 
 
-def test_nobody_answering_is_no_failure_but_an_answer() -> None:
+def test_no_replies_are_not_a_failure_but_all_missing() -> None:
     outcome = command("echo 'Error: No nodes replied within time constraint' >&2; exit 69", "w-1..2@a")
     assert outcome.headline == "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a"
 
 
-def test_an_empty_output() -> None:
+def test_an_empty_output_is_all_missing() -> None:
     assert command("true", "w-1..2@a").headline == (
         "CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a"
     )
@@ -71,33 +82,69 @@ def test_an_empty_output() -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("echo 'w-1@a: OK'; exit 3", "sh ended with exit status 3, 1 of 2 workers had answered"),
-        (
+        pytest.param(
+            "echo 'w-1@a: OK'; exit 3",
+            "sh ended with exit status 3, 1 of 2 workers had answered",
+            id="it fails after one answer",
+        ),
+        pytest.param(
             "echo 'Error: Could not connect to the broker.' >&2; exit 69",
             "sh ended with exit status 69, 0 of 2 workers had answered: Error: Could not connect to the broker.",
+            id="it fails and says why",
         ),
-        ("echo 'w-1@a: OK'; kill -9 $$", "sh was ended by signal 9, Killed, 1 of 2 workers had answered"),
-        (
+        pytest.param(
+            "echo 'w-1@a: OK'; kill -9 $$",
+            "sh was ended by signal 9, Killed, 1 of 2 workers had answered",
+            id="it is killed",
+        ),
+        pytest.param(
             "printf 'w-1@a: OK\nw-2@a: O'; kill $$",
             "sh was ended by signal 15, Terminated, 1 of 2 workers had answered: w-2@a: O",
+            id="it is killed in the middle of a line",
         ),
-        ("echo 'w-1@a: OK'; sleep 100", "sh did not end before the timeout, 1 of 2 workers had answered"),
-        ("trap '' INT TERM; sleep 100 & sleep 100", "sh did not end before the timeout, 0 of 2 workers had answered"),
-        ("exec >&- 2>&-; sleep 100", "sh did not end before the timeout, 0 of 2 workers had answered"),
-        ("yes no such thing", "sh did not end before the timeout, 0 of 2 workers had answered: no such thing"),
-        ("echo hello", "no worker's answer in the status text: hello"),
-        (
+        pytest.param(
+            "echo 'w-1@a: OK'; sleep 100",
+            "sh did not end before the timeout, 1 of 2 workers had answered",
+            id="it hangs after one answer",
+            marks=pytest.mark.waiting,
+        ),
+        pytest.param(
+            "trap '' INT TERM; sleep 100 & sleep 100",
+            "sh did not end before the timeout, 0 of 2 workers had answered",
+            id="it hangs and ignores signals",
+            marks=pytest.mark.waiting,
+        ),
+        pytest.param(
+            "exec >&- 2>&-; sleep 100",
+            "sh did not end before the timeout, 0 of 2 workers had answered",
+            id="it hangs with its outputs closed",
+            marks=pytest.mark.waiting,
+        ),
+        pytest.param(
+            "yes no such thing",
+            "sh did not end before the timeout, 0 of 2 workers had answered: no such thing",
+            id="it prints without end",
+            marks=pytest.mark.waiting,
+        ),
+        pytest.param("echo hello", "no worker's answer in the status text: hello", id="it prints something else"),
+        pytest.param(
             "echo 'w-1@a: OK'; echo 2 nodes online.",
             "the status text is not whole: it names 1 of the 2 nodes that it counts",
+            id="it prints fewer answers than it counts",
         ),
-        ("head -c 70000000 /dev/zero", "no status text: a line of more than 64 MiB"),
-        (
+        pytest.param(
+            "head -c 70000000 /dev/zero",
+            "no status text: a line of more than 64 MiB",
+            id="it prints a line without end",
+        ),
+        pytest.param(
             "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1",
             f"sh ended with exit status 1, 0 of 2 workers had answered: {'x' * 297}...",
+            id="it fails with a long line of standard error",
         ),
     ],
 )
-def test_what_cannot_be_judged(script: str, reason: str) -> None:
+def test_a_command_that_cannot_be_judged_is_unknown_and_says_why(script: str, reason: str) -> None:
     timeout = "3" if "before the timeout" in reason else "60"
     assert command(script, "w-1..2@a", "-t", timeout) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
@@ -108,7 +155,7 @@ def test_a_flood_of_100_mb_is_read_and_does_not_hide_the_answers() -> None:
     assert command(script, "w-1..2@a", "--wait") == Outcome(WELL, OK)
 
 
-def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_started_is_unknown_and_says_why(tmp_path: Path) -> None:
     script = tmp_path / "status"
     script.write_text("#!/no/such/interpreter\n")
     for path, reason in (
@@ -130,18 +177,20 @@ def test_a_command_that_cannot_be_started(tmp_path: Path) -> None:
     )
 
 
-def test_settling_waits_for_strangers() -> None:
+@pytest.mark.waiting
+def test_settling_waits_for_unexpected_workers() -> None:
     script = f"{BOTH}; sleep 0.3; echo 'x@a: OK'; sleep 0.3; echo 'y@a: OK'; sleep 100; echo 'z@a: OK'"
     assert command(script, "w-1..2@a", "--settle", "2").headline == "CELERY WORKERS WARNING - 2 workers unexpected"
     assert command(f"{BOTH}; sleep 10; echo 'x@a: OK'", "w-1..2@a", "--settle", "0").code == OK
 
 
-def test_waiting_lets_it_finish() -> None:
+@pytest.mark.waiting
+def test_wait_lets_the_command_finish() -> None:
     script = f"{BOTH}; sleep 1.5; echo 'x@a: OK'"
     assert command(script, "w-1..2@a", "--wait").headline == "CELERY WORKERS WARNING - 1 worker unexpected: x@a"
 
 
-def test_attempts_add_up(tmp_path: Path) -> None:
+def test_the_answers_of_all_attempts_add_up(tmp_path: Path) -> None:
     script = f"""
         echo >> {shlex.quote(str(tmp_path / "attempts"))}
         case $(wc -l < {shlex.quote(str(tmp_path / "attempts"))}) in
@@ -158,22 +207,24 @@ def test_attempts_add_up(tmp_path: Path) -> None:
     ("attempts", "script", "output"),
     [
         # One attempt that came to its end shows who is missing.
-        ("2", "[ $n = 1 ] && echo 'w-1@a: OK' || exit 1", ONE_MISSING),
-        ("2", "[ $n = 1 ] && exit 1 || echo 'w-1@a: OK'", ONE_MISSING),
-        (
+        pytest.param("2", "[ $n = 1 ] && echo 'w-1@a: OK' || exit 1", ONE_MISSING, id="the second of two fails"),
+        pytest.param("2", "[ $n = 1 ] && exit 1 || echo 'w-1@a: OK'", ONE_MISSING, id="the first of two fails"),
+        pytest.param(
             "2",
             "echo 'w-1@a: OK'; exit $n",
             "CELERY WORKERS UNKNOWN - sh ended with exit status 2, 1 of 2 workers had answered\n",
+            id="both fail",
         ),
     ],
 )
-def test_attempts_of_which_some_fail(tmp_path: Path, attempts: str, script: str, output: str) -> None:
+def test_one_attempt_that_ended_well_is_enough(tmp_path: Path, attempts: str, script: str, output: str) -> None:
     count = shlex.quote(str(tmp_path / "attempts"))
     script = f"echo >> {count}; n=$(wc -l < {count}); {script}"
     assert command(script, "w-1..2@a", "--attempts", attempts).output == output
 
 
-def test_no_attempt_begins_after_the_deadline(tmp_path: Path) -> None:
+@pytest.mark.waiting
+def test_no_attempt_begins_after_the_timeout(tmp_path: Path) -> None:
     count = tmp_path / "attempts"
     outcome = command(
         f"echo >> {shlex.quote(str(count))}; echo 'w-1@a: OK'; sleep 2.5", "w-1..2@a", "--attempts", "99", "-t", "4"
@@ -182,6 +233,7 @@ def test_no_attempt_begins_after_the_deadline(tmp_path: Path) -> None:
     assert count.read_text() == "\n" * 2
 
 
+@pytest.mark.waiting
 def test_a_baseline_waits_for_the_end_of_the_command() -> None:
     assert command(f"{BOTH}; sleep 1.2; echo 'x@b: OK'", "--baseline") == Outcome("w-1..2@a\nx@b\n", OK)
     assert command(f"{BOTH}; exit 1", "--baseline") == Outcome(
@@ -189,6 +241,7 @@ def test_a_baseline_waits_for_the_end_of_the_command() -> None:
     )
 
 
+@pytest.mark.waiting
 def test_sigint_comes_first_and_reaches_the_command_even_where_the_plugin_ignores_it(tmp_path: Path) -> None:
     log = tmp_path / "signals"
     script = f"""
@@ -205,11 +258,15 @@ def test_sigint_comes_first_and_reaches_the_command_even_where_the_plugin_ignore
     assert log.read_text().split() == ["INT", "TERM"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.waiting
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: signal.Signals(number).name
+)
 def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: signal.Signals) -> None:
     started = tmp_path / "started"
     script = f"trap '' INT TERM HUP; sleep 100 & touch {shlex.quote(str(started))}; while :; do sleep 1; done"
-    with subprocess.Popen([PLUGIN, "w@a", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True) as plugin:
+    arguments = [PLUGIN, "w@a", "--", "sh", "-c", script]
+    with interruptible(), subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as plugin:
         wait_for(started.exists, "the command has not begun")
         plugin.send_signal(number)
         assert plugin.stdout
@@ -217,6 +274,7 @@ def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: si
         assert plugin.wait() == UNKNOWN
 
 
+@pytest.mark.waiting
 def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
     stopping = tmp_path / "stopping"
     script = (
@@ -231,6 +289,7 @@ def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
         assert plugin.stdout.read() == "CELERY WORKERS UNKNOWN - ended by SIGTERM before sh came to its end\n"
 
 
+@pytest.mark.waiting
 def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
     """As sudo: here root without the right to signal the processes of others runs the plugin."""
     unprivileged = ["setpriv", "--bounding-set", "-kill", PLUGIN]
@@ -250,6 +309,7 @@ def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
     wait_for(lambda: not started_with(os.environ[MARK]), "the command has not ended")
 
 
+@pytest.mark.waiting
 def test_progress_on_a_terminal_is_gone_when_the_verdict_comes() -> None:
     own, terminal = pty.openpty()
     try:

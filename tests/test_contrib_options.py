@@ -34,13 +34,13 @@ def check_command_arguments() -> dict[str, str]:
     return dict(re.findall(r'^\t\t"(--[\w-]*)" = \{\n(.*?)^\t\t\}\n', CHECK_COMMAND, re.MULTILINE | re.DOTALL))
 
 
-def test_help_is_read_whole() -> None:
+def test_these_tests_read_every_option_of_help() -> None:
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run("--help").output))
     assert {*OPTIONS, "--help", "--version"} == told
 
 
 @pytest.mark.parametrize("path", configuration_files(), ids=lambda path: str(path.relative_to(CONTRIB)))
-def test_options_exist(path: Path) -> None:
+def test_a_configuration_uses_options_that_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace(r"\-", "-")
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     assert used <= {*OPTIONS, "--help", "--version", *NOT_THE_PLUGINS}
@@ -50,25 +50,25 @@ def test_options_exist(path: Path) -> None:
     ("arguments", "built"),
     [((), "icinga2/check_celery_workers.conf"), (("--basket",), "icinga-director/celery_workers.json")],
 )
-def test_built_from_the_options(arguments: tuple[str, ...], built: str) -> None:
+def test_the_built_files_are_what_the_build_prints(arguments: tuple[str, ...], built: str) -> None:
     build = (sys.executable, str(CONTRIB / "icinga2" / "build.py"), *arguments)
     printed = subprocess.run(build, stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout
     assert printed == (CONTRIB / built).read_text(encoding="utf-8")
 
 
-def test_check_command_has_every_option() -> None:
+def test_the_check_command_has_every_option() -> None:
     assert set(check_command_arguments()) == {*OPTIONS, "--"}
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda option: option.name)
-def test_check_command_describes_it_as_help_does(option: Option) -> None:
+def test_the_check_command_describes_an_option_as_help_does(option: Option) -> None:
     argument = check_command_arguments()[option.name]
     text = EXPECT if option.name == "--expect" else option.text
     assert f'\t\t\tdescription = "{text}"\n' in argument
     assert ("repeat_key = true" in argument) == option.repeatable
 
 
-def test_check_command_outlasts_the_plugin() -> None:
+def test_the_check_command_outlasts_the_plugin() -> None:
     minutes = re.search(r"^\ttimeout = (\d+)m$", CHECK_COMMAND, re.MULTILINE)
     seconds = re.search(r"by default (\d+)$", OPTIONS["--timeout"].text)
     assert minutes
@@ -76,7 +76,7 @@ def test_check_command_outlasts_the_plugin() -> None:
     assert int(minutes[1]) * 60 > int(seconds[1])
 
 
-def test_icinga_has_no_such_files_already() -> None:
+def test_icinga_has_no_files_of_these_names_already() -> None:
     samples = {
         *("app.conf", "commands.conf", "downtimes.conf", "groups.conf", "hosts.conf", "notifications.conf"),
         *("services.conf", "templates.conf", "timeperiods.conf", "users.conf"),
@@ -84,7 +84,7 @@ def test_icinga_has_no_such_files_already() -> None:
     assert samples.isdisjoint(path.name for path in (CONTRIB / "icinga2").iterdir())
 
 
-def test_nrpe_has_the_command_of_the_service() -> None:
+def test_nrpe_has_the_command_that_the_service_calls() -> None:
     name = re.search(r'vars\.nrpe_command = "(.*)"', SERVICES)
     assert name
     assert f"command[{name[1]}]=" in (CONTRIB / "nrpe" / "celery_workers.cfg").read_text(encoding="utf-8")

@@ -11,21 +11,39 @@ from running import CRITICAL, OK, UNKNOWN, Outcome, check
 FORMS = "write NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 
 WRONG = [
-    ("worker-0@a", "it expects no worker, write worker-0..0@a for the one worker worker-0@a"),
-    ("worker-5..3@a", "FIRST is over LAST, write worker-3..5@a"),
-    ("worker", f"it names no server, {FORMS}"),
-    ("@a", f"NAME or SERVER is empty, {FORMS}"),
-    ("worker-3@", f"NAME or SERVER is empty, {FORMS}"),
-    ("w-3..@a", f"NAME is empty, or its numbers cannot be read, {FORMS}"),
-    ("w-..3@a", f"NAME is empty, or its numbers cannot be read, {FORMS}"),
-    ("w-1234567890123456789@a", f"NAME is empty, or its numbers cannot be read, {FORMS}"),
-    ("", f"one worker without white space is wanted here, {FORMS}"),
-    ("v@a w@a", f"one worker without white space is wanted here, {FORMS}"),
-    ("celery@web-*", "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."),
-    ("celery@web-*=x", "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."),
-    ("celery@web-*=0", "it expects no worker, write PATTERN=0..MAX for up to MAX workers"),
-    ("celery@web-*=3..2", "MIN is over MAX, write PATTERN=MIN..MAX"),
-    ("celery@web=2", f"without *, ? or [...] it matches one worker alone, {FORMS}"),
+    pytest.param(
+        "worker-0@a", "it expects no worker, write worker-0..0@a for the one worker worker-0@a", id="a COUNT of 0"
+    ),
+    pytest.param("worker-5..3@a", "FIRST is over LAST, write worker-3..5@a", id="FIRST over LAST"),
+    pytest.param("worker", f"it names no server, {FORMS}", id="no server"),
+    pytest.param("@a", f"NAME or SERVER is empty, {FORMS}", id="an empty NAME"),
+    pytest.param("worker-3@", f"NAME or SERVER is empty, {FORMS}", id="an empty SERVER"),
+    pytest.param("w-3..@a", f"NAME is empty, or its numbers cannot be read, {FORMS}", id="a range without LAST"),
+    pytest.param("w-..3@a", f"NAME is empty, or its numbers cannot be read, {FORMS}", id="a range without FIRST"),
+    pytest.param(
+        "w-1234567890123456789@a", f"NAME is empty, or its numbers cannot be read, {FORMS}", id="an index of 19 digits"
+    ),
+    pytest.param("", f"one worker without white space is wanted here, {FORMS}", id="an empty text"),
+    pytest.param("v@a w@a", f"one worker without white space is wanted here, {FORMS}", id="two workers in one text"),
+    pytest.param(
+        "celery@web-*",
+        "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
+        id="a pattern without a number",
+    ),
+    pytest.param(
+        "celery@web-*=x",
+        "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
+        id="a pattern with a word for its number",
+    ),
+    pytest.param(
+        "celery@web-*=0",
+        "it expects no worker, write PATTERN=0..MAX for up to MAX workers",
+        id="a pattern that expects none",
+    ),
+    pytest.param("celery@web-*=3..2", "MIN is over MAX, write PATTERN=MIN..MAX", id="MIN over MAX"),
+    pytest.param(
+        "celery@web=2", f"without *, ? or [...] it matches one worker alone, {FORMS}", id="a number without a pattern"
+    ),
 ]
 
 
@@ -34,7 +52,7 @@ def test_a_wrong_argument_is_named_with_how_to_write_it_right(text: str, explain
     assert check(text) == Outcome(f"CELERY WORKERS UNKNOWN - EXPECTED {text}: {explained}\n", UNKNOWN)
 
 
-@pytest.mark.parametrize(("text", "explained"), [wrong for wrong in WRONG if wrong[0]])
+@pytest.mark.parametrize(("text", "explained"), [wrong for wrong in WRONG if wrong.values[0]])
 def test_a_wrong_line_of_a_file_is_named_and_never_repeated(tmp_path: Path, text: str, explained: str) -> None:
     file = tmp_path / "expected"
     file.write_text(f"# root's\n\n  v@b  # fine\n{text}\n")
@@ -47,36 +65,44 @@ def test_a_wrong_line_of_a_file_is_named_and_never_repeated(tmp_path: Path, text
 @pytest.mark.parametrize(
     "twice",
     [
-        "w-4@a w-4@a",
-        "w-4@a w-2@a",
-        "w-4@a w-0..0@a",
-        "w-0..0@a w-4@a",
-        "w-4@a w-4..9@a",
-        "w-4..9@a w-4@a",
-        "w-1..3@a w-3..5@a",
-        "w-3..5@a w-1..3@a",
-        "w-1..9@a w-4..4@a",
-        "w-4..4@a w-1..9@a",
-        "w@a w@a",
-        "w-1..3@a w-5..7@a w-3..5@a",
+        pytest.param("w-4@a w-4@a", id="the same COUNT twice"),
+        pytest.param("w-4@a w-2@a", id="two COUNTs"),
+        pytest.param("w-4@a w-0..0@a", id="a COUNT and its index 0"),
+        pytest.param("w-0..0@a w-4@a", id="index 0 and a COUNT around it"),
+        pytest.param("w-4@a w-4..9@a", id="a COUNT and a range from its last index"),
+        pytest.param("w-4..9@a w-4@a", id="a range and a COUNT that reaches it"),
+        pytest.param("w-1..3@a w-3..5@a", id="a range and another that begins at its end"),
+        pytest.param("w-3..5@a w-1..3@a", id="a range and another that ends at its begin"),
+        pytest.param("w-1..9@a w-4..4@a", id="a range and one index of it"),
+        pytest.param("w-4..4@a w-1..9@a", id="one index and a range around it"),
+        pytest.param("w@a w@a", id="the same name twice"),
+        pytest.param("w-1..3@a w-5..7@a w-3..5@a", id="two ranges and a third between them"),
     ],
 )
-def test_the_same_worker_expected_twice(twice: str) -> None:
+def test_the_same_worker_expected_twice_is_refused(twice: str) -> None:
     last = twice.rsplit(maxsplit=1)[-1]
     assert check(*twice.split()) == Outcome(
         f"CELERY WORKERS UNKNOWN - EXPECTED {last}: the same worker is expected twice, write it once\n", UNKNOWN
     )
 
 
-def test_the_same_pattern_twice() -> None:
+def test_the_same_pattern_given_twice_is_refused() -> None:
     assert (
         check("w*=1", "w*=2").output
         == "CELERY WORKERS UNKNOWN - EXPECTED w*=2: the pattern is given twice, write it once\n"
     )
 
 
-@pytest.mark.parametrize("fine", ["w-4@a w-5..9@a", "w-5..9@a w-1..3@a w-4..4@a", "w@a w-2@a", "w-2@a w-2@b"])
-def test_the_same_name_but_not_the_same_worker(fine: str) -> None:
+@pytest.mark.parametrize(
+    "fine",
+    [
+        pytest.param("w-4@a w-5..9@a", id="a range that begins after the COUNT"),
+        pytest.param("w-5..9@a w-1..3@a w-4..4@a", id="three ranges side by side"),
+        pytest.param("w@a w-2@a", id="with an index and without"),
+        pytest.param("w-2@a w-2@b", id="on two servers"),
+    ],
+)
+def test_the_same_name_for_different_workers_is_accepted(fine: str) -> None:
     assert check(*fine.split(), text="w@a: OK\n").code == CRITICAL
 
 
@@ -93,7 +119,7 @@ def test_files_options_and_arguments_add_up(tmp_path: Path) -> None:
     assert outcome.headline == "CELERY WORKERS OK - 5 of 5 workers online on 4 servers"
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert check("-f", str(missing)) == Outcome(
         f"CELERY WORKERS UNKNOWN - {missing} cannot be read: No such file or directory\n", UNKNOWN
@@ -103,7 +129,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_that_never_ends(tmp_path: Path) -> None:
+def test_a_file_that_does_not_end_is_unknown_at_the_timeout(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     assert check("-t", "0.2", "-f", str(fifo)) == Outcome(
@@ -111,7 +137,7 @@ def test_a_file_that_never_ends(tmp_path: Path) -> None:
     )
 
 
-def test_nothing_expected() -> None:
+def test_nothing_expected_is_refused() -> None:
     assert check(text="w@a: OK\n") == Outcome(
         "CELERY WORKERS UNKNOWN - no worker is expected, write EXPECTED such as worker-4@serverA (see --help)\n",
         UNKNOWN,
@@ -121,16 +147,30 @@ def test_nothing_expected() -> None:
 @pytest.mark.parametrize(
     ("nodes", "lines"),
     [
-        (["w-1@a", "w-2@a", "w-3@a"], ["w-1..3@a"]),
-        (["w-0@a", "w-2@a", "w-3@a", "w@a"], ["w-0..0@a", "w-2..3@a", "w@a"]),
-        (["w-09@a", "w-10@a"], ["w-9..10@a"]),
-        (["w-2@b", "celery@b", "w-10@a", "v-1@a"], ["celery@b", "v-1..1@a", "w-2..2@b", "w-10..10@a"]),
-        (["X@a", "X*@a"], ["X@a", "X[*]@a=1"]),
-        (["w*@a", "-x@a", "#y@a", "w?-1@b", "z@a=3", "[q]@a"], None),
-        (["w-1234567890123456789@a", "w-1..@a", "w-..1@a"], None),
-        (["w\x01-1@a", "w\x02-1@a", "w-1@a", "w\x01\x02-1@a"], None),
+        pytest.param(["w-1@a", "w-2@a", "w-3@a"], ["w-1..3@a"], id="one run of numbers"),
+        pytest.param(
+            ["w-0@a", "w-2@a", "w-3@a", "w@a"], ["w-0..0@a", "w-2..3@a", "w@a"], id="numbers with a gap and none"
+        ),
+        pytest.param(["w-09@a", "w-10@a"], ["w-9..10@a"], id="an index with a zero in front"),
+        pytest.param(
+            ["w-2@b", "celery@b", "w-10@a", "v-1@a"],
+            ["celery@b", "v-1..1@a", "w-2..2@b", "w-10..10@a"],
+            id="in natural order",
+        ),
+        pytest.param(["X@a", "X*@a"], ["X@a", "X[*]@a=1"], id="a star as a name"),
+        pytest.param(
+            ["w*@a", "-x@a", "#y@a", "w?-1@b", "z@a=3", "[q]@a"],
+            None,
+            id="names with signs that EXPECTED gives a meaning",
+        ),
+        pytest.param(["w-1234567890123456789@a", "w-1..@a", "w-..1@a"], None, id="names that look like a range"),
+        pytest.param(
+            ["w\x01-1@a", "w\x02-1@a", "w-1@a", "w\x01\x02-1@a"], None, id="names that differ in what does not print"
+        ),
         # The ? that stands for what does not print would take the worker of the other.
-        (["w\x01\x02@a", "w\x01b@a"], ["w?b@a=1", "w??@a=1"]),
+        pytest.param(
+            ["w\x01\x02@a", "w\x01b@a"], ["w?b@a=1", "w??@a=1"], id="a name of which the pattern matches another"
+        ),
     ],
 )
 def test_a_baseline_fed_back_is_ok(tmp_path: Path, nodes: list[str], lines: list[str] | None) -> None:
@@ -148,10 +188,18 @@ def test_a_baseline_fed_back_is_ok(tmp_path: Path, nodes: list[str], lines: list
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no worker answered, so there is nothing to describe"),
-        ("Error: No nodes replied within time constraint\n", "no worker answered, so there is nothing to describe"),
-        ("Killed\n", "no worker's answer in the status text: Killed"),
-        ("w@a: OK\n\n2 nodes online.\n", "the status text is not whole: it names 1 of the 2 nodes that it counts"),
+        pytest.param("", "no worker answered, so there is nothing to describe", id="an empty text"),
+        pytest.param(
+            "Error: No nodes replied within time constraint\n",
+            "no worker answered, so there is nothing to describe",
+            id="no node replied",
+        ),
+        pytest.param("Killed\n", "no worker's answer in the status text: Killed", id="not a status text"),
+        pytest.param(
+            "w@a: OK\n\n2 nodes online.\n",
+            "the status text is not whole: it names 1 of the 2 nodes that it counts",
+            id="a text that is not whole",
+        ),
     ],
 )
 def test_there_is_no_baseline_of_nothing(text: str, reason: str) -> None:

@@ -25,13 +25,13 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 @pytest.mark.parametrize("file", [PAGE, COMPLETION], ids=["man", "completion"])
-def test_is_what_the_options_give(file: Path) -> None:
+def test_the_built_file_is_what_the_build_prints(file: Path) -> None:
     build = (sys.executable, file.with_name("build.py"))
     assert subprocess.run(build, stdout=subprocess.PIPE, check=True).stdout == file.read_bytes()
 
 
 @pytest.mark.daemon
-def test_man_page_tells_of_every_option() -> None:
+def test_the_man_page_describes_every_option() -> None:
     man = executable("man", package="man-db")
     done = subprocess.run(
         (man, "--warnings", "-l", PAGE),
@@ -52,13 +52,15 @@ def test_man_page_tells_of_every_option() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (["--malf"], ["--malfunctioning-warning", "--malfunctioning-critical"]),
-        (["w-2@a", "--first-index", ""], ["auto", "0", "1"]),
-        (["--expect-file", str(CONTRIB / "ma")], [str(CONTRIB / "man")]),
-        (["w-2@a", "--", "celery", "--"], [""]),
+        pytest.param(
+            ["--malf"], ["--malfunctioning-warning", "--malfunctioning-critical"], id="the begin of an option"
+        ),
+        pytest.param(["w-2@a", "--first-index", ""], ["auto", "0", "1"], id="the choices of an option"),
+        pytest.param(["--expect-file", str(CONTRIB / "ma")], [str(CONTRIB / "man")], id="a file"),
+        pytest.param(["w-2@a", "--", "celery", "--"], [""], id="nothing of the COMMAND"),
     ],
 )
-def test_completion(typed: list[str], offered: list[str]) -> None:
+def test_the_completion_offers_what_fits(typed: list[str], offered: list[str]) -> None:
     bash = executable("bash", package="bash")
     done = subprocess.run(
         (bash, "--norc", "-c", COMPLETE, "bash", COMPLETION, "check_celery_workers", *typed),

@@ -22,25 +22,27 @@ def nodes(status: Status) -> set[str]:
 @pytest.mark.parametrize(
     "line",
     [
-        "w-1@a: OK",
-        "-> w-1@a: OK",
-        "->  w-1@a: OK",
-        " w-1@a: OK",
-        "w-1@a: OK  ",
-        "w-1@a: OK\r",
-        "\rw-1@a: OK",
-        "\ufeffw-1@a: OK",
-        "\x1b[0m\x1b[1;36mw-1@a: \x1b[0m\x1b[1;32mOK\x1b[0m\x1b[0m",
-        "\x1b[37m\x1b[1m->\x1b[0m  \x1b[36m\x1b[1mw-1@a: \x1b[0m\x1b[32m\x1b[1mOK\x1b[0m",
-        "\x1b]0;celery status\x07w-1@a: OK",
-        "\x1b]0;celery status\x1b\\w-1@a: OK",
-        "\x1b(Bw-1@a: OK\x1b[?25h",
-        "\x9b1mw-1@a: OK\x9b0m",
-        '{"w-1@a": {"ok": "pong"}}',
-        '{"w-1@a": [{"name": "celery"}]}',
+        pytest.param("w-1@a: OK", id="plain"),
+        pytest.param("-> w-1@a: OK", id="arrow and one blank"),
+        pytest.param("->  w-1@a: OK", id="arrow and two blanks"),
+        pytest.param(" w-1@a: OK", id="leading blank"),
+        pytest.param("w-1@a: OK  ", id="trailing blanks"),
+        pytest.param("w-1@a: OK\r", id="carriage return at the end"),
+        pytest.param("\rw-1@a: OK", id="carriage return at the begin"),
+        pytest.param("\ufeffw-1@a: OK", id="byte-order mark"),
+        pytest.param("\x1b[0m\x1b[1;36mw-1@a: \x1b[0m\x1b[1;32mOK\x1b[0m\x1b[0m", id="colours of Celery 3 and 4"),
+        pytest.param(
+            "\x1b[37m\x1b[1m->\x1b[0m  \x1b[36m\x1b[1mw-1@a: \x1b[0m\x1b[32m\x1b[1mOK\x1b[0m", id="colours of Celery 5"
+        ),
+        pytest.param("\x1b]0;celery status\x07w-1@a: OK", id="terminal title ended by BEL"),
+        pytest.param("\x1b]0;celery status\x1b\\w-1@a: OK", id="terminal title ended by ST"),
+        pytest.param("\x1b(Bw-1@a: OK\x1b[?25h", id="other terminal sequences"),
+        pytest.param("\x9b1mw-1@a: OK\x9b0m", id="terminal sequences of one byte"),
+        pytest.param('{"w-1@a": {"ok": "pong"}}', id="JSON of ping"),
+        pytest.param('{"w-1@a": [{"name": "celery"}]}', id="JSON of active_queues"),
     ],
 )
-def test_an_answer(line: str) -> None:
+def test_a_line_that_is_an_answer(line: str) -> None:
     status = read(f"{line}\n")
     assert nodes(status) == {"w-1@a"}
     assert status.doubt is None
@@ -51,49 +53,49 @@ def test_an_answer(line: str) -> None:
 @pytest.mark.parametrize(
     "node",
     [
-        "celery@web1.example.com",
-        "a-b-c@x",
-        "w-@a",
-        "-1@a",
-        "w-1@b@c",
-        "w@[::1]:5",
-        "\u00e4-1@\u00df",
-        "w-1234567890123456789@a",
+        pytest.param("celery@web1.example.com", id="full domain name"),
+        pytest.param("a-b-c@x", id="dashes in the name"),
+        pytest.param("w-@a", id="name that ends in a dash"),
+        pytest.param("-1@a", id="nothing before the index"),
+        pytest.param("w-1@b@c", id="two at signs"),
+        pytest.param("w@[::1]:5", id="IPv6 address"),
+        pytest.param("\u00e4-1@\u00df", id="beyond ASCII"),
+        pytest.param("w-1234567890123456789@a", id="index of 19 digits"),
     ],
 )
-def test_any_node_name(node: str) -> None:
+def test_any_node_name_is_read(node: str) -> None:
     assert nodes(read(f"->  {node}: OK\n")) == {node}
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "w-1@a: okay",
-        "w-1@a: OK?",
-        "w-1@a: OK OK",
-        "w-1@a: WARNING",
-        "w-1@a:OK",
-        "w-1@a",
-        "OK",
-        "@a: OK",
-        "w@: OK",
-        "worker: OK",
-        "mail to admin@example.com: OK",
-        "[2026-01-01 00:00:00,000: INFO/MainProcess] w-1@a: OK",
-        "        w-1@a: OK",
-        "-> <- w-1@a: OK",
-        '{"w-1@a": "pong"}',
-        '{"level": "info", "user@host": {}}',
-        '{"message": "w-1@a: OK"}',
-        "{}",
-        "[]",
-        "* {'name': 'celery'}",
-        "DuplicateNodenameWarning",
-        "all nodes online.",
-        "12 monkeys",
+        pytest.param("w-1@a: okay", id="a longer word than OK"),
+        pytest.param("w-1@a: OK?", id="OK and a question mark"),
+        pytest.param("w-1@a: OK OK", id="OK twice"),
+        pytest.param("w-1@a: WARNING", id="a word that is not Celery's"),
+        pytest.param("w-1@a:OK", id="nothing between colon and OK"),
+        pytest.param("w-1@a", id="a node name alone"),
+        pytest.param("OK", id="OK alone"),
+        pytest.param("@a: OK", id="an empty NAME"),
+        pytest.param("w@: OK", id="an empty SERVER"),
+        pytest.param("worker: OK", id="no at sign"),
+        pytest.param("mail to admin@example.com: OK", id="a sentence with an address"),
+        pytest.param("[2026-01-01 00:00:00,000: INFO/MainProcess] w-1@a: OK", id="a line of a log"),
+        pytest.param("        w-1@a: OK", id="eight blanks in front"),
+        pytest.param("-> <- w-1@a: OK", id="two arrows"),
+        pytest.param('{"w-1@a": "pong"}', id="JSON with a string as the reply"),
+        pytest.param('{"level": "info", "user@host": {}}', id="JSON of a log with an address as key"),
+        pytest.param('{"message": "w-1@a: OK"}', id="JSON of a log with an answer as message"),
+        pytest.param("{}", id="an empty JSON object"),
+        pytest.param("[]", id="an empty JSON list"),
+        pytest.param("* {'name': 'celery'}", id="a queue of no node"),
+        pytest.param("DuplicateNodenameWarning", id="a warning without names"),
+        pytest.param("all nodes online.", id="a closing line without a number"),
+        pytest.param("12 monkeys", id="a number of something else"),
     ],
 )
-def test_no_answer(line: str) -> None:
+def test_a_line_that_is_not_an_answer(line: str) -> None:
     status = read(f"{line}\n")
     assert not status.answers.workers
     assert status.doubt == f"no worker's answer in the status text: {line.strip()}"
@@ -102,17 +104,29 @@ def test_no_answer(line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "malfunctioning"),
     [
-        ("w@a: ERROR\n", {"w@a": "it answered ERROR"}),
-        ('{"w@a": {"error": "timeout"}, "v@a": {"ok": "pong"}}\n', {"w@a": "it answered ERROR"}),
-        ("v@a: OK\n    * {'name': 'celery'}\nw@a: OK\n    - empty -\n", {"w@a": "it consumes from no queue"}),
-        ("w@a: OK\n    []\nv@a: OK\n", {"w@a": "it consumes from no queue"}),
-        ('{"w@a": [], "v@a": [{"name": "celery"}]}\n', {"w@a": "it consumes from no queue"}),
-        ("w@a: OK\n- empty -\n", {}),
-        ("    - empty -\nw@a: OK\n", {}),
-        ("w@a: OK\n\n1 node online.\n    - empty -\n", {}),
+        pytest.param("w@a: ERROR\n", {"w@a": "it answered ERROR"}, id="ERROR"),
+        pytest.param(
+            '{"w@a": {"error": "timeout"}, "v@a": {"ok": "pong"}}\n',
+            {"w@a": "it answered ERROR"},
+            id="an error in JSON",
+        ),
+        pytest.param(
+            "v@a: OK\n    * {'name': 'celery'}\nw@a: OK\n    - empty -\n",
+            {"w@a": "it consumes from no queue"},
+            id="no queue, as text",
+        ),
+        pytest.param(
+            "w@a: OK\n    []\nv@a: OK\n", {"w@a": "it consumes from no queue"}, id="no queue, as an empty list in text"
+        ),
+        pytest.param(
+            '{"w@a": [], "v@a": [{"name": "celery"}]}\n', {"w@a": "it consumes from no queue"}, id="no queue, as JSON"
+        ),
+        pytest.param("w@a: OK\n- empty -\n", {}, id="a line that is not indented"),
+        pytest.param("    - empty -\nw@a: OK\n", {}, id="an indented line before the first answer"),
+        pytest.param("w@a: OK\n\n1 node online.\n    - empty -\n", {}, id="an indented line after the closing line"),
     ],
 )
-def test_a_malfunctioning_worker(text: str, malfunctioning: dict[str, str]) -> None:
+def test_a_worker_is_malfunctioning_for_a_reason(text: str, malfunctioning: dict[str, str]) -> None:
     assert read(text).answers.malfunctioning == malfunctioning
 
 
@@ -122,28 +136,40 @@ WARNING = "/x/celery/app/control.py:56: DuplicateNodenameWarning: Received multi
 @pytest.mark.parametrize(
     ("text", "duplicates"),
     [
-        ("w@a: OK\nw@a: OK\n", {"w@a"}),
-        ("w@a: OK\nv@a: OK\nw@a: OK\nw@a: OK\n", {"w@a"}),
-        (f"{WARNING} name: w@a.\n", {"w@a"}),
-        (f"{WARNING} names: v-1@a.example.com, w@a.\n", {"v-1@a.example.com", "w@a"}),
-        (f"w@a: OK\n{WARNING} name: w@a.\nw@a: OK\n\n1 node online.\n", {"w@a"}),
-        ('{"w@a": {"ok": "pong"}}\n\n1 node online.\n' + f"{WARNING} name: w@a.\n", {"w@a"}),
+        pytest.param("w@a: OK\nw@a: OK\n", {"w@a"}, id="the same node twice"),
+        pytest.param("w@a: OK\nv@a: OK\nw@a: OK\nw@a: OK\n", {"w@a"}, id="the same node three times"),
+        pytest.param(f"{WARNING} name: w@a.\n", {"w@a"}, id="a warning of one name"),
+        pytest.param(
+            f"{WARNING} names: v-1@a.example.com, w@a.\n", {"v-1@a.example.com", "w@a"}, id="a warning of two names"
+        ),
+        pytest.param(
+            f"w@a: OK\n{WARNING} name: w@a.\nw@a: OK\n\n1 node online.\n",
+            {"w@a"},
+            id="a warning and the same node twice",
+        ),
+        pytest.param(
+            '{"w@a": {"ok": "pong"}}\n\n1 node online.\n' + f"{WARNING} name: w@a.\n", {"w@a"}, id="JSON and a warning"
+        ),
         # Outputs add up: two apps on one broker ask the same workers.
-        ("w@a: OK\n\n1 node online.\nw@a: OK\n\n1 node online.\n", set()),
-        ('{"w@a": [{}]}\n{"w@a": [{}]}\n', set()),
-        ("w@a: OK\n\n1 node online.\nError: No nodes replied within time constraint\nw@a: OK\n", set()),
+        pytest.param("w@a: OK\n\n1 node online.\nw@a: OK\n\n1 node online.\n", set(), id="two outputs"),
+        pytest.param('{"w@a": [{}]}\n{"w@a": [{}]}\n', set(), id="two outputs in JSON"),
+        pytest.param(
+            "w@a: OK\n\n1 node online.\nError: No nodes replied within time constraint\nw@a: OK\n",
+            set(),
+            id="two outputs and one without replies",
+        ),
     ],
 )
-def test_duplicates(text: str, duplicates: set[str]) -> None:
+def test_a_node_is_duplicate_that_answers_twice_to_one_question(text: str, duplicates: set[str]) -> None:
     assert read(text).answers.duplicates == duplicates
 
 
-def test_what_an_output_says_of_a_worker_may_come_in_pieces() -> None:
+def test_the_lines_below_an_answer_may_come_later() -> None:
     status = read("v@a: OK\nw@a: OK\n", "    - empty -\n", "x@a: OK\n")
     assert status.answers.malfunctioning == {"w@a": "it consumes from no queue"}
 
 
-def test_who_answers_again_when_asked_again_is_no_duplicate() -> None:
+def test_a_node_that_answers_the_next_question_is_not_duplicate() -> None:
     answers = Answers()
     for text in ("v@a: OK\n", "v@a: OK\nw@a: OK\n", "w@a: OK\nw@a: OK\n"):
         status = Status(answers)
@@ -152,7 +178,7 @@ def test_who_answers_again_when_asked_again_is_no_duplicate() -> None:
     assert status.answers.duplicates == {"w@a"}
 
 
-def test_outputs_add_up() -> None:
+def test_the_answers_of_all_outputs_add_up() -> None:
     status = read('v@a: OK\n\n1 node online.\n{"w@a": {"ok": "pong"}}\n\n1 node online.\n', "x@b: OK\n", "y@b: OK\n")
     assert nodes(status) == {"v@a", "w@a", "x@b", "y@b"}
     assert status.doubt is None
@@ -161,36 +187,57 @@ def test_outputs_add_up() -> None:
 @pytest.mark.parametrize(
     ("text", "truncated"),
     [
-        ("w@a: OK\n\n1 node online.\n", None),
-        ("w@a: OK\nw@a: OK\n\n1 node online.\n", None),
-        ("w@a: OK\nv@a: OK\n\n1 node online.\n", None),
-        ("w@a: OK\n\n2 nodes online.\n", "it names 1 of the 2 nodes that it counts"),
-        ("1 node online.\n", "it names 0 of the 1 nodes that it counts"),
-        (
+        pytest.param("w@a: OK\n\n1 node online.\n", None, id="as many as it counts"),
+        pytest.param("w@a: OK\nw@a: OK\n\n1 node online.\n", None, id="a duplicate that it counts once"),
+        pytest.param("w@a: OK\nv@a: OK\n\n1 node online.\n", None, id="more than it counts"),
+        pytest.param(
+            "w@a: OK\n\n2 nodes online.\n", "it names 1 of the 2 nodes that it counts", id="fewer than it counts"
+        ),
+        pytest.param("1 node online.\n", "it names 0 of the 1 nodes that it counts", id="none of what it counts"),
+        pytest.param(
             "v@a: OK\nw@a: OK\n\n2 nodes online.\nw@a: OK\n\n2 nodes online.\n",
             "it names 1 of the 2 nodes that it counts",
+            id="fewer in the second output",
         ),
-        ('{"w@a": {"ok": "pong"}, "v@', "its JSON breaks off"),
-        ('w@a: OK\n{"v@a": {"ok": "po\nx@a: OK\n', "its JSON breaks off"),
-        ('w@a: OK\n{"level": "in\n', None),
+        pytest.param('{"w@a": {"ok": "pong"}, "v@', "its JSON breaks off", id="JSON that breaks off"),
+        pytest.param(
+            'w@a: OK\n{"v@a": {"ok": "po\nx@a: OK\n', "its JSON breaks off", id="JSON that breaks off between answers"
+        ),
+        pytest.param('w@a: OK\n{"level": "in\n', None, id="JSON of a log that breaks off"),
     ],
 )
-def test_a_text_that_is_not_whole(text: str, truncated: str | None) -> None:
+def test_a_text_that_is_not_whole_is_doubted(text: str, truncated: str | None) -> None:
     assert read(text).doubt == (truncated and f"the status text is not whole: {truncated}")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("celery: error: unrecognized arguments: -t\n", "celery: error: unrecognized arguments: -t"),
-        ("ModuleNotFoundError: No module named 'proj'\n[info] bye\n", "ModuleNotFoundError: No module named 'proj'"),
-        ("Error: \nUnable to load celery application.\nThe module x was not found.\n\n", "The module x was not found."),
-        ("sudo: a password is required\n", "sudo: a password is required"),
-        ("bash: celery: command not found\n", "bash: celery: command not found"),
-        ("nothing \x1b[1mtelling\x1b[0m\t here | there\n", "nothing telling here ? there"),
-        (f"{'x' * 500}\n", f"{'x' * 297}..."),
-        ("[" * 100_000 + "\n", f"{'[' * 297}..."),
-        ('{"' * 100_000 + "\n", f"{'{' + chr(34)}" * 148 + "{..."),
+        pytest.param(
+            "celery: error: unrecognized arguments: -t\n",
+            "celery: error: unrecognized arguments: -t",
+            id="wrong usage of Celery",
+        ),
+        pytest.param(
+            "ModuleNotFoundError: No module named 'proj'\n[info] bye\n",
+            "ModuleNotFoundError: No module named 'proj'",
+            id="an exception before a log line",
+        ),
+        pytest.param(
+            "Error: \nUnable to load celery application.\nThe module x was not found.\n\n",
+            "The module x was not found.",
+            id="Celery's error over many lines",
+        ),
+        pytest.param("sudo: a password is required\n", "sudo: a password is required", id="sudo"),
+        pytest.param(
+            "bash: celery: command not found\n", "bash: celery: command not found", id="a command that is not there"
+        ),
+        pytest.param(
+            "nothing \x1b[1mtelling\x1b[0m\t here | there\n", "nothing telling here ? there", id="nothing that tells"
+        ),
+        pytest.param(f"{'x' * 500}\n", f"{'x' * 297}...", id="a line that is too long"),
+        pytest.param("[" * 100_000 + "\n", f"{'[' * 297}...", id="deep JSON lists"),
+        pytest.param('{"' * 100_000 + "\n", f"{'{' + chr(34)}" * 148 + "{...", id="deep JSON objects"),
     ],
 )
 def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
@@ -200,12 +247,12 @@ def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "Error: No nodes replied within time constraint",
-        "Error: No nodes replied within time constraint.",
-        "\x1b[1;31mError: No nodes replied within time constraint.\x1b[0m\r",
+        pytest.param("Error: No nodes replied within time constraint", id="plain"),
+        pytest.param("Error: No nodes replied within time constraint.", id="with a full stop"),
+        pytest.param("\x1b[1;31mError: No nodes replied within time constraint.\x1b[0m\r", id="in colours"),
     ],
 )
-def test_nobody(line: str) -> None:
+def test_no_node_replied(line: str) -> None:
     status = read(f"{line}\n")
     assert status.nobody
     assert not status.empty

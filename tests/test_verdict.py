@@ -1,9 +1,12 @@
-"""From text and EXPECTED to the verdict: what is missing, unexpected, malfunctioning, and how it is told."""
+"""From text and EXPECTED to the verdict: what is missing, unexpected or malfunctioning, and how the output says it.
+
+Each row goes the whole way, through all modules that judge, so no module between text and output has tests of its own.
+"""
 
 from __future__ import annotations
 
 import pytest
-from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, perfdata
 
 from check_celery_workers.report import fit
 
@@ -24,7 +27,7 @@ Worker newspecialworker@serverA was unexpectedly present, accounts for 4 workers
 """
 
 
-def test_the_example_of_readme() -> None:
+def test_the_example_of_readme_is_judged_as_shown() -> None:
     strangers = [f"newspecialworker-{i}@serverA" for i in range(1, 5)]
     text = online(*strangers, *(f"otherworker-{i}@serverB" for i in range(4)))
     expected = ["specialworker-4@serverA", "otherworker-5@serverB", "workername-2@serverC"]
@@ -34,69 +37,116 @@ def test_the_example_of_readme() -> None:
 @pytest.mark.parametrize(
     ("expected", "nodes", "headline", "findings"),
     [
-        ("w-2@a", ["w-0@a", "w-1@a"], "OK - 2 of 2 workers online on 1 server", []),
-        ("w-2@a", ["w-1@a", "w-2@a"], "OK - 2 of 2 workers online on 1 server", []),
-        ("w-2@a", ["w-01@a", "w-02@a"], "OK - 2 of 2 workers online on 1 server", []),
-        ("w-1@a", ["w-1@a"], "OK - 1 of 1 worker online on 1 server", []),
-        ("w-3..3@a", ["w-3@a"], "OK - 1 of 1 worker online on 1 server", []),
-        # An index has up to 18 digits.
-        ("w-1..1@a", ["w-000000000000000001@a"], "OK - 1 of 1 worker online on 1 server", []),
-        ("w-0000000000000000001@a=1", ["w-0000000000000000001@a"], "OK - 1 of 1 worker online on 1 server", []),
-        # NAME ends at the first @.
-        ("w-1..1@b@c w@c", ["w-1@b@c", "w@c"], "OK - 2 of 2 workers online on 2 servers", []),
-        ("celery@web1.example.com", ["celery@web1.example.com"], "OK - 1 of 1 worker online on 1 server", []),
-        ("a-b-c-2@x w@x", ["a-b-c-0@x", "a-b-c-1@x", "w@x"], "OK - 3 of 3 workers online on 1 server", []),
-        # Fleets mix numberings: each worker's own answers decide.
-        ("v-2@a w-2@a", ["v-0@a", "v-1@a", "w-1@a", "w-2@a"], "OK - 4 of 4 workers online on 1 server", []),
-        (
+        pytest.param(
+            "w-2@a", ["w-0@a", "w-1@a"], "OK - 2 of 2 workers online on 1 server", [], id="COUNT numbered from 0"
+        ),
+        pytest.param(
+            "w-2@a", ["w-1@a", "w-2@a"], "OK - 2 of 2 workers online on 1 server", [], id="COUNT numbered from 1"
+        ),
+        pytest.param(
+            "w-2@a",
+            ["w-01@a", "w-02@a"],
+            "OK - 2 of 2 workers online on 1 server",
+            [],
+            id="COUNT numbered with zeros in front",
+        ),
+        pytest.param("w-1@a", ["w-1@a"], "OK - 1 of 1 worker online on 1 server", [], id="COUNT of 1"),
+        pytest.param("w-3..3@a", ["w-3@a"], "OK - 1 of 1 worker online on 1 server", [], id="FIRST and LAST the same"),
+        pytest.param(
+            "w-1..1@a",
+            ["w-000000000000000001@a"],
+            "OK - 1 of 1 worker online on 1 server",
+            [],
+            id="an index of 18 digits",
+        ),
+        pytest.param(
+            "w-0000000000000000001@a=1",
+            ["w-0000000000000000001@a"],
+            "OK - 1 of 1 worker online on 1 server",
+            [],
+            id="an index of 19 digits is none",
+        ),
+        pytest.param(
+            "w-1..1@b@c w@c", ["w-1@b@c", "w@c"], "OK - 2 of 2 workers online on 2 servers", [], id="two at signs"
+        ),
+        pytest.param(
+            "celery@web1.example.com",
+            ["celery@web1.example.com"],
+            "OK - 1 of 1 worker online on 1 server",
+            [],
+            id="a full domain name",
+        ),
+        pytest.param(
+            "a-b-c-2@x w@x",
+            ["a-b-c-0@x", "a-b-c-1@x", "w@x"],
+            "OK - 3 of 3 workers online on 1 server",
+            [],
+            id="dashes in the name",
+        ),
+        pytest.param(
+            "v-2@a w-2@a",
+            ["v-0@a", "v-1@a", "w-1@a", "w-2@a"],
+            "OK - 4 of 4 workers online on 1 server",
+            [],
+            id="each worker has its numbering",
+        ),
+        pytest.param(
             "w-4@a",
             ["w-1@a", "w-2@a", "w-3@a"],
             "CRITICAL - 1 of 4 workers missing: w-0@a or w-4@a",
             ["Worker w-0@a or w-4@a was missing"],
+            id="a tie of which one is missing",
         ),
-        (
+        pytest.param(
             "w-4@a",
             ["w-2@a"],
             "CRITICAL - 3 of 4 workers missing",
             ["Worker w-0@a or w-4@a was missing", "Worker w-1@a was missing", "Worker w-3@a was missing"],
+            id="a tie where only the middle answers",
         ),
-        (
+        pytest.param(
             "w-4@a",
             ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a"],
             "WARNING - 1 worker unexpected: w-0@a or w-4@a",
             ["Worker w-0@a or w-4@a was unexpectedly present"],
+            id="a tie of which one is unexpected",
         ),
-        (
+        pytest.param(
             "w-4@a",
             ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a", "w-7@a"],
             "WARNING - 2 workers unexpected",
             ["Worker w-0@a or w-4@a was unexpectedly present", "Worker w-7@a was unexpectedly present"],
+            id="a tie and another that is unexpected",
         ),
-        (
+        pytest.param(
             "w-1@a v-2@a",
             ["v-0@a", "v-1@a"],
             "CRITICAL - 1 of 3 workers missing: w-0@a or w-1@a",
             ["Worker w-0@a or w-1@a was missing"],
+            id="a tie of COUNT 1",
         ),
-        (
+        pytest.param(
             "w-3@a",
             ["w-0@a", "w-2@a"],
             "CRITICAL - 1 of 3 workers missing: w-1@a",
             ["Worker w-1@a was missing"],
+            id="numbered from 0 with a gap",
         ),
-        (
+        pytest.param(
             "w-2..4@a",
             ["w-3@a", "w-5@a"],
             "CRITICAL - 2 of 3 workers missing, 1 unexpected",
             ["Worker w-2@a was missing", "Worker w-4@a was missing", "Worker w-5@a was unexpectedly present"],
+            id="a range that is shifted",
         ),
-        (
+        pytest.param(
             "w-9..10@a v@a",
             ["v@a"],
             "CRITICAL - 2 of 3 workers missing: w@a",
             ["Worker w@a was missing, accounts for 2 missing workers"],
+            id="no instance of a worker",
         ),
-        (
+        pytest.param(
             "w-1..2@a",
             ["w-7@a", "w-12@a"],
             "CRITICAL - 2 of 2 workers missing, 2 unexpected",
@@ -106,20 +156,23 @@ def test_the_example_of_readme() -> None:
                 "Worker w-7@a was unexpectedly present",
                 "Worker w-12@a was unexpectedly present",
             ],
+            id="all of a range renumbered",
         ),
-        (
+        pytest.param(
             "celery@a",
             ["celery@a", "celery@b", "w-1@b"],
             "WARNING - 2 workers unexpected: server b",
             ["Server b was unexpectedly present, accounts for 2 workers"],
+            id="an unexpected server with two workers",
         ),
-        (
+        pytest.param(
             "celery@a",
             ["celery@a", "celery@b"],
             "WARNING - 1 worker unexpected: server b",
             ["Server b was unexpectedly present, accounts for 1 worker"],
+            id="an unexpected server with one worker",
         ),
-        (
+        pytest.param(
             "w-1..1@a",
             ["w-1@a", "w-9@a", "x-1@a", "x-2@a"],
             "WARNING - 3 workers unexpected",
@@ -127,26 +180,38 @@ def test_the_example_of_readme() -> None:
                 "Worker x@a was unexpectedly present, accounts for 2 workers",
                 "Worker w-9@a was unexpectedly present",
             ],
+            id="two unexpected instances of one worker",
         ),
-        ("w@a", ["w-0@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None),
-        ("Celery@a", ["celery@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None),
+        pytest.param(
+            "w@a",
+            ["w-0@a"],
+            "CRITICAL - 1 of 1 worker missing, 1 unexpected",
+            None,
+            id="an index that nobody asked for",
+        ),
+        pytest.param(
+            "Celery@a", ["celery@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None, id="another case"
+        ),
         # One index in two spellings is one worker's, to whoever expects it.
-        (
+        pytest.param(
             "w-2@a",
             ["w-1@a", "w-01@a", "w-2@a"],
             "WARNING - 1 worker duplicate: w-1@a",
             ["Worker w-1@a was duplicate, more than one worker answers to this name"],
+            id="one index in two spellings",
         ),
-        # Natural order.
-        (
+        pytest.param(
             "w-1..12@a",
             [f"w-{i}@a" for i in range(1, 13) if i not in {2, 10, 11}],
             "CRITICAL - 3 of 12 workers missing",
             ["Worker w-2@a was missing", "Worker w-10@a was missing", "Worker w-11@a was missing"],
+            id="natural order",
         ),
     ],
 )
-def test_fixed_forms(expected: str, nodes: list[str], headline: str, findings: list[str] | None) -> None:
+def test_fixed_forms_are_compared_with_the_answers(
+    expected: str, nodes: list[str], headline: str, findings: list[str] | None
+) -> None:
     outcome = check(*expected.split(), text=online(*nodes))
     assert outcome.headline == f"CELERY WORKERS {headline}"
     assert findings is None or outcome.findings == findings
@@ -155,15 +220,28 @@ def test_fixed_forms(expected: str, nodes: list[str], headline: str, findings: l
 @pytest.mark.parametrize(
     ("expected", "nodes", "headline", "findings"),
     [
-        ("celery@web-*=2", ["celery@web-a", "celery@web-b"], "OK - 2 of 2 workers online on 2 servers", []),
-        (
+        pytest.param(
+            "celery@web-*=2",
+            ["celery@web-a", "celery@web-b"],
+            "OK - 2 of 2 workers online on 2 servers",
+            [],
+            id="a number that is met",
+        ),
+        pytest.param(
             "celery@web-*=1..3",
             ["celery@web-a", "celery@web-b", "celery@web-c"],
             "OK - 3 workers online on 3 servers",
             [],
+            id="between MIN and MAX",
         ),
-        ("celery@web-*=1..", [f"celery@web-{i}" for i in range(9)], "OK - 9 workers online on 9 servers", []),
-        (
+        pytest.param(
+            "celery@web-*=1..",
+            [f"celery@web-{i}" for i in range(9)],
+            "OK - 9 workers online on 9 servers",
+            [],
+            id="at least MIN",
+        ),
+        pytest.param(
             "celery@web-?=2",
             ["celery@web-1", "celery@web-10"],
             "CRITICAL - 1 of 2 workers missing, 1 unexpected",
@@ -171,29 +249,59 @@ def test_fixed_forms(expected: str, nodes: list[str], headline: str, findings: l
                 "Pattern celery@web-? matched 1 worker instead of 2, accounts for 1 missing worker",
                 "Server web-10 was unexpectedly present, accounts for 1 worker",
             ],
+            id="a question mark is one character",
         ),
-        (
+        pytest.param(
             "celery@web-*=3..4 celery@db",
             ["celery@db"],
             "CRITICAL - 3 of 4 workers missing: celery@web-*",
             ["Pattern celery@web-* matched 0 workers instead of at least 3, accounts for 3 missing workers"],
+            id="under MIN",
         ),
-        (
+        pytest.param(
             "celery@web-*=1..2",
             ["celery@web-1", "celery@web-2", "celery@web-3", "celery@web-4"],
             "WARNING - 2 workers unexpected: celery@web-*",
             ["Pattern celery@web-* matched 4 workers instead of at most 2, accounts for 2 unexpected workers"],
+            id="over MAX",
         ),
-        # What a fixed form expects is not counted under a pattern; of several patterns the first counts.
-        ("w-1..2@a w-*@a=1", ["w-1@a", "w-2@a", "w-3@a"], "OK - 3 of 3 workers online on 1 server", []),
-        ("w-?@a=2 w-*@a=1", ["w-1@a", "w-2@a", "w-30@a"], "OK - 3 of 3 workers online on 1 server", []),
-        ("w-*@a=3 w-?@a=0..1", ["w-1@a", "w-2@a", "w-30@a"], "OK - 3 of 3 workers online on 1 server", []),
-        ("w-[12]@a=2", ["w-1@a", "w-2@a"], "OK - 2 of 2 workers online on 1 server", []),
+        pytest.param(
+            "w-1..2@a w-*@a=1",
+            ["w-1@a", "w-2@a", "w-3@a"],
+            "OK - 3 of 3 workers online on 1 server",
+            [],
+            id="what a fixed form expects is not counted",
+        ),
+        pytest.param(
+            "w-?@a=2 w-*@a=1",
+            ["w-1@a", "w-2@a", "w-30@a"],
+            "OK - 3 of 3 workers online on 1 server",
+            [],
+            id="the first pattern counts",
+        ),
+        pytest.param(
+            "w-*@a=3 w-?@a=0..1",
+            ["w-1@a", "w-2@a", "w-30@a"],
+            "OK - 3 of 3 workers online on 1 server",
+            [],
+            id="the first pattern counts, the wider one first",
+        ),
+        pytest.param(
+            "w-[12]@a=2", ["w-1@a", "w-2@a"], "OK - 2 of 2 workers online on 1 server", [], id="a set of characters"
+        ),
         # A pattern takes the one worker that numbering leaves over, whichever of the two names matches.
-        ("w-2@a w-0@a=1", ["w-0@a", "w-1@a", "w-2@a"], "OK - 3 of 3 workers online on 1 server", []),
+        pytest.param(
+            "w-2@a w-0@a=1",
+            ["w-0@a", "w-1@a", "w-2@a"],
+            "OK - 3 of 3 workers online on 1 server",
+            [],
+            id="what numbering leaves over",
+        ),
     ],
 )
-def test_patterns(expected: str, nodes: list[str], headline: str, findings: list[str]) -> None:
+def test_patterns_are_compared_with_the_answers(
+    expected: str, nodes: list[str], headline: str, findings: list[str]
+) -> None:
     outcome = check(*expected.split(), text=online(*nodes))
     assert (outcome.headline, outcome.findings) == (f"CELERY WORKERS {headline}", findings)
 
@@ -212,7 +320,7 @@ def test_a_pattern_that_ignored_workers_fill_has_no_finding() -> None:
     assert outcome.findings == ["Worker v@a was missing"]
 
 
-def test_servers_are_those_that_have_a_worker_that_is_expected() -> None:
+def test_only_servers_with_an_expected_worker_are_counted() -> None:
     text = online("w-9@a", "x@b", "y@c@d")
     outcome = check("w-1..2@a", "v@a", "x@b", "y*=1", "-c", "3", "--unexpected-warning", "1", text=text)
     assert outcome.headline == "CELERY WORKERS OK - 2 of 5 workers online on 2 servers, 3 missing, 1 unexpected"
@@ -221,7 +329,7 @@ def test_servers_are_those_that_have_a_worker_that_is_expected() -> None:
     )
 
 
-def test_many_patterns_are_told_apart() -> None:
+def test_each_of_many_patterns_counts_its_own_workers() -> None:
     nodes = [f"{name}-{i}@s{j}" for name in ("a", "ab", "b") for i in range(3) for j in range(3)]
     assert check("a-*@s?=9", "ab-*=9", "*=9", text=online(*nodes)).code == OK
 
@@ -229,9 +337,9 @@ def test_many_patterns_are_told_apart() -> None:
 def test_ignored_workers_are_never_unexpected_but_count_as_online() -> None:
     outcome = check("w@a", "--ignore", "beat@*", "--ignore", "x-?@a", text=online("w@a", "beat@b", "x-1@a", "x-10@a"))
     assert outcome == Outcome(
-        """\
-CELERY WORKERS WARNING - 1 worker unexpected: x-10@a | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;1 \
-missing_servers=0;;;0 online=4;;;0 unexpected=1;0;;0 unexpected_servers=0;;;0
+        f"""\
+CELERY WORKERS WARNING - 1 worker unexpected: x-10@a | \
+{perfdata(missing="0;;0;0;1", online="4;;;0", unexpected="1;0;;0")}
 Worker x-10@a was unexpectedly present
 """,
         WARNING,
@@ -253,25 +361,38 @@ def test_an_ignored_name_settles_which_of_two_is_unexpected() -> None:
 @pytest.mark.parametrize(
     ("first", "nodes", "finding"),
     [
-        ("0", ["w-1@a"], ["Worker w-0@a was missing"]),
-        ("1", ["w-1@a"], ["Worker w-2@a was missing"]),
-        ("1", ["w-0@a", "w-1@a"], ["Worker w-2@a was missing", "Worker w-0@a was unexpectedly present"]),
-        ("auto", ["w-1@a"], ["Worker w-0@a or w-2@a was missing"]),
+        pytest.param("0", ["w-1@a"], ["Worker w-0@a was missing"], id="from 0"),
+        pytest.param("1", ["w-1@a"], ["Worker w-2@a was missing"], id="from 1"),
+        pytest.param(
+            "1",
+            ["w-0@a", "w-1@a"],
+            ["Worker w-2@a was missing", "Worker w-0@a was unexpectedly present"],
+            id="from 1 where 0 answers",
+        ),
+        pytest.param("auto", ["w-1@a"], ["Worker w-0@a or w-2@a was missing"], id="found from the answers"),
     ],
 )
-def test_first_index(first: str, nodes: list[str], finding: list[str]) -> None:
+def test_first_index_settles_where_a_count_begins(first: str, nodes: list[str], finding: list[str]) -> None:
     assert check("w-2@a", "--first-index", first, text=online(*nodes)).findings == finding
 
 
-def test_findings_of_every_kind_in_their_order() -> None:
+def test_findings_of_every_kind_stand_in_their_order() -> None:
     text = (
         "celery@c: OK\nw-2@a: ERROR\nw-10@a: ERROR\nx-1@a: OK\nx-1@a: OK\n"
         "y-1@b: OK\ny-2@b: OK\nz@c: OK\n\n7 nodes online.\n"
     )
     assert check("w-1..10@a", "v@a", "celery@c", "u-3@d", "y*@b=1", text=text) == Outcome(
-        """\
-CELERY WORKERS CRITICAL - 12 of 16 workers missing, 2 malfunctioning, 1 duplicate, 3 unexpected | duplicate=1;0;;0 \
-malfunctioning=2;;0;0 missing=12;;0;0;16 missing_servers=1;;;0 online=7;;;0 unexpected=3;0;;0 unexpected_servers=0;;;0
+        f"""\
+CELERY WORKERS CRITICAL - 12 of 16 workers missing, 2 malfunctioning, 1 duplicate, 3 unexpected | {
+            perfdata(
+                duplicate="1;0;;0",
+                malfunctioning="2;;0;0",
+                missing="12;;0;0;16",
+                missing_servers="1;;;0",
+                online="7;;;0",
+                unexpected="3;0;;0",
+            )
+        }
 Server d was missing, accounts for 3 missing workers
 Worker v@a was missing
 Worker w-1@a was missing
@@ -296,22 +417,43 @@ Pattern y*@b matched 2 workers instead of 1, accounts for 1 unexpected worker
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        ("", "CRITICAL - 2 of 10 workers missing", CRITICAL),
-        ("-c 1", "CRITICAL - 2 of 10 workers missing", CRITICAL),
-        ("-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
-        ("-w 1 -c 2", "WARNING - 2 of 10 workers missing", WARNING),
-        ("-w 1", "WARNING - 2 of 10 workers missing", WARNING),
-        ("-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
-        ("-c 19.9%", "CRITICAL - 2 of 10 workers missing", CRITICAL),
-        ("-c @10:20%", "CRITICAL - 2 of 10 workers missing", CRITICAL),
-        ("-c @20.1:30%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
-        ("-c 3:", "CRITICAL - 2 of 10 workers missing", CRITICAL),
-        ("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
-        ("--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
-        # The worst first, and a metric that alerts though it counts nothing.
-        ("-w 1 --unexpected-critical 5:", "CRITICAL - 0 workers unexpected, 2 of 10 missing", CRITICAL),
-        ("-c ~: --missing-servers-critical 0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK),
-        ("-c ~: --missing-servers-warning 1:", "WARNING - 0 servers missing, 2 of 10 workers missing", WARNING),
+        pytest.param("", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="default"),
+        pytest.param("-c 1", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="critical under the number"),
+        pytest.param("-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="critical at the number"),
+        pytest.param("-w 1 -c 2", "WARNING - 2 of 10 workers missing", WARNING, id="warning crossed and critical not"),
+        pytest.param("-w 1", "WARNING - 2 of 10 workers missing", WARNING, id="warning alone"),
+        pytest.param("-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="percent that is met"),
+        pytest.param("-c 19.9%", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="percent that is just crossed"),
+        pytest.param(
+            "-c @10:20%", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="inverted range from a number to a percent"
+        ),
+        pytest.param(
+            "-c @20.1:30%",
+            "OK - 8 of 10 workers online on 2 servers, 2 missing",
+            OK,
+            id="inverted range beside the number",
+        ),
+        pytest.param("-c 3:", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="at least three"),
+        pytest.param("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="never"),
+        pytest.param("--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="inverted zero"),
+        pytest.param(
+            "-w 1 --unexpected-critical 5:",
+            "CRITICAL - 0 workers unexpected, 2 of 10 missing",
+            CRITICAL,
+            id="a metric that alerts at 0 is first",
+        ),
+        pytest.param(
+            "-c ~: --missing-servers-critical 0",
+            "OK - 8 of 10 workers online on 2 servers, 2 missing",
+            OK,
+            id="defaults of another metric stay",
+        ),
+        pytest.param(
+            "-c ~: --missing-servers-warning 1:",
+            "WARNING - 0 servers missing, 2 of 10 workers missing",
+            WARNING,
+            id="servers that alert at 0",
+        ),
     ],
 )
 def test_thresholds_of_missing_workers(options: str, headline: str, code: int) -> None:
@@ -323,10 +465,20 @@ def test_thresholds_of_missing_workers(options: str, headline: str, code: int) -
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        ("--unexpected-warning ~:", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK),
-        ("--unexpected-critical 2", "CRITICAL - 3 workers unexpected", CRITICAL),
-        ("--unexpected-warning 3", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK),
-        ("--unexpected-servers-critical 0", "CRITICAL - 2 servers unexpected, 3 workers unexpected", CRITICAL),
+        pytest.param("--unexpected-warning ~:", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK, id="never"),
+        pytest.param("--unexpected-critical 2", "CRITICAL - 3 workers unexpected", CRITICAL, id="critical"),
+        pytest.param(
+            "--unexpected-warning 3",
+            "OK - 1 of 1 worker online on 1 server, 3 unexpected",
+            OK,
+            id="warning at the number",
+        ),
+        pytest.param(
+            "--unexpected-servers-critical 0",
+            "CRITICAL - 2 servers unexpected, 3 workers unexpected",
+            CRITICAL,
+            id="servers",
+        ),
     ],
 )
 def test_thresholds_of_unexpected_workers(options: str, headline: str, code: int) -> None:
@@ -337,18 +489,30 @@ def test_thresholds_of_unexpected_workers(options: str, headline: str, code: int
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        ("", "CRITICAL - 1 worker malfunctioning, 1 duplicate", CRITICAL),
-        ("--malfunctioning-warning 0", "WARNING - 1 worker malfunctioning, 1 duplicate", WARNING),
-        ("--malfunctioning-critical 1", "WARNING - 1 worker duplicate, 1 malfunctioning", WARNING),
-        (
+        pytest.param("", "CRITICAL - 1 worker malfunctioning, 1 duplicate", CRITICAL, id="default"),
+        pytest.param(
+            "--malfunctioning-warning 0",
+            "WARNING - 1 worker malfunctioning, 1 duplicate",
+            WARNING,
+            id="malfunctioning as a warning",
+        ),
+        pytest.param(
+            "--malfunctioning-critical 1",
+            "WARNING - 1 worker duplicate, 1 malfunctioning",
+            WARNING,
+            id="malfunctioning allowed",
+        ),
+        pytest.param(
             "--malfunctioning-critical ~: --duplicate-critical 0",
             "CRITICAL - 1 worker duplicate, 1 malfunctioning",
             CRITICAL,
+            id="duplicate as critical",
         ),
-        (
+        pytest.param(
             "--malfunctioning-warning ~: --duplicate-warning ~:",
             "OK - 2 of 2 workers online on 1 server, 1 malfunctioning, 1 duplicate",
             OK,
+            id="never",
         ),
     ],
 )
@@ -357,7 +521,7 @@ def test_thresholds_of_malfunctioning_and_duplicate(options: str, headline: str,
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS {headline}", code)
 
 
-def test_thresholds_stand_in_perfdata_as_absolute_numbers() -> None:
+def test_perfdata_has_thresholds_as_absolute_numbers() -> None:
     options = "-w 10% -c @1:33.3% --unexpected-warning 1: --unexpected-critical ~:5 --malfunctioning-critical 0.5"
     assert check("w-10@a", *options.split(), text=online("w-1@a")).perfdata == {
         "duplicate": "0;0;;0",
@@ -370,23 +534,31 @@ def test_thresholds_stand_in_perfdata_as_absolute_numbers() -> None:
     }
 
 
-def test_in_json_too_name_ends_at_the_first_at_sign() -> None:
+def test_a_name_in_json_ends_at_the_first_at_sign() -> None:
     assert check("w-1..1@b@c", text='{"w-1@b@c": {"ok": "pong"}}\n').code == OK
 
 
-def test_nobody_answering_is_missing_all() -> None:
+def test_no_replies_are_all_missing() -> None:
     text = "Error: No nodes replied within time constraint.\n"
     assert check("w-2@a", "v@a", text=text).output.startswith(
         "CELERY WORKERS CRITICAL - 3 of 3 workers missing: server a |"
     )
 
 
-@pytest.mark.parametrize("text", ["", "\n", " \r\n\x1b[0m\n", "\ufeff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("\n", id="newline"),
+        pytest.param(" \r\n\x1b[0m\n", id="blanks and colours"),
+        pytest.param("\ufeff", id="byte-order mark"),
+    ],
+)
 def test_an_empty_text_is_missing_all_and_says_what_to_do(text: str) -> None:
     assert check("w-2@a", text=text) == Outcome(
-        """\
-CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a | duplicate=0;0;;0 \
-malfunctioning=0;;0;0 missing=2;;0;0;2 missing_servers=1;;;0 online=0;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+        f"""\
+CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a | \
+{perfdata(missing="2;;0;0;2", missing_servers="1;;;0", online="0;;;0")}
 An empty text: with 2>&1 before the pipe a dead fleet can be told from a failed status command
 Server a was missing, accounts for 2 missing workers
 """,
@@ -400,7 +572,7 @@ def test_a_text_that_is_not_whole_is_unknown() -> None:
     )
 
 
-def test_of_many_workers_in_no_order_the_first_are_told() -> None:
+def test_the_first_of_many_findings_in_natural_order_are_shown() -> None:
     nodes = [f"w-{i}@a" for i in range(999, 0, -1)]
     lines = check("w-1..1@a", text=online(*nodes)).findings
     assert lines[:-1] == [f"Worker w-{i}@a was unexpectedly present" for i in range(2, len(lines) + 1)]
@@ -410,22 +582,30 @@ def test_of_many_workers_in_no_order_the_first_are_told() -> None:
     ("headline", "findings", "more", "told"),
     [
         # 8,000 bytes: what is told, each line with its end, and of findings the line that counts those left out.
-        (7974, ["x" * 9], [], ["x" * 9]),
-        (7975, ["x" * 9], [], ["... and 1 more"]),
-        (7975, ["x" * 9], [""], ["... and 1 more"]),
-        (7964, ["x" * 9, "y" * 9], [], ["x" * 9, "y" * 9]),
-        (7965, ["x" * 9, "y" * 9], [], ["x" * 9, "... and 1 more"]),
-        (7989, [], ["x" * 9], ["x" * 9]),
-        (7990, [], ["x" * 9], []),
-        (7970, [], ["x" * 9, "y" * 9, "z" * 9], ["x" * 9, "y" * 9]),
-        (7969, ["x" * 9], ["y" * 9, "z" * 9, ""], ["x" * 9, "y" * 9, "z" * 9]),
+        pytest.param(7974, ["x" * 9], [], ["x" * 9], id="a finding that just fits"),
+        pytest.param(7975, ["x" * 9], [], ["... and 1 more"], id="a finding that just does not fit"),
+        pytest.param(7975, ["x" * 9], [""], ["... and 1 more"], id="a finding that does not fit and an empty line"),
+        pytest.param(7964, ["x" * 9, "y" * 9], [], ["x" * 9, "y" * 9], id="two findings that just fit"),
+        pytest.param(7965, ["x" * 9, "y" * 9], [], ["x" * 9, "... and 1 more"], id="of two findings one fits"),
+        pytest.param(7989, [], ["x" * 9], ["x" * 9], id="a further line that just fits"),
+        pytest.param(7990, [], ["x" * 9], [], id="a further line that just does not fit"),
+        pytest.param(7970, [], ["x" * 9, "y" * 9, "z" * 9], ["x" * 9, "y" * 9], id="of three further lines two fit"),
+        pytest.param(
+            7969,
+            ["x" * 9],
+            ["y" * 9, "z" * 9, ""],
+            ["x" * 9, "y" * 9, "z" * 9],
+            id="a finding and further lines of which all but the last fit",
+        ),
     ],
 )
-def test_what_fits_fits_to_the_byte(headline: int, findings: list[str], more: list[str], told: list[str]) -> None:
+def test_findings_and_further_lines_fill_8000_bytes(
+    headline: int, findings: list[str], more: list[str], told: list[str]
+) -> None:
     assert fit("h" * headline, findings, len(findings), more).splitlines()[1:] == told
 
 
-def test_what_does_not_fit_is_counted() -> None:
+def test_findings_that_do_not_fit_are_counted() -> None:
     outcome = check("w-1..9999@a", text=online("w-5000@a"))
     lines = outcome.output.splitlines()
     assert lines[0].startswith("CELERY WORKERS CRITICAL - 9,998 of 9,999 workers missing | ")
@@ -434,7 +614,7 @@ def test_what_does_not_fit_is_counted() -> None:
     assert 7900 < len(outcome.output.encode()) <= 8000
 
 
-def test_an_inventory_beyond_all_bounds_costs_nothing() -> None:
+def test_a_huge_inventory_costs_nothing() -> None:
     outcome = check("w-1..999999999999999999@a", "v-999999999999999999@a", text=online("w-2@a", "v-2@a"))
     assert outcome.headline == (
         "CELERY WORKERS CRITICAL - 1,999,999,999,999,999,996 of 1,999,999,999,999,999,998 workers missing"
@@ -452,14 +632,17 @@ def test_hostile_names_are_made_harmless() -> None:
     ]
 
 
-@pytest.mark.parametrize(("length", "told"), [(200, "x" * 200), (201, f"{'x' * 197}...")])
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [pytest.param(200, "x" * 200, id="200 characters"), pytest.param(201, f"{'x' * 197}...", id="201 characters")],
+)
 def test_a_long_name_is_cut(length: int, told: str) -> None:
     assert check("w@a", text=online("w@a", f"w@{'x' * length}")).findings == [
         f"Server {told} was unexpectedly present, accounts for 1 worker"
     ]
 
 
-def test_names_of_any_length_leave_room_for_the_rest() -> None:
+def test_a_very_long_name_leaves_room_for_the_other_findings() -> None:
     outcome = check("w@a", text=online(f"{'x' * 10000}-1@a"))
     assert outcome.findings[0] == "Worker w@a was missing"
     assert outcome.findings[1].startswith(f"Worker {'x' * 197}... was unexpectedly present")

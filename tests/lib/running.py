@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,32 @@ def outcome_of(
 def timeless(output: str) -> str:
     """Return the output with 0.5 for the seconds that COMMAND took."""
     return re.sub(r"time=[0-9.]+s;;;0", "time=0.5s;;;0", output)
+
+
+def perfdata(*, missing: str, online: str, **others: str) -> str:
+    """Return the whole perfdata: `missing="7;;0;0;11", online="8;;;0"` and the zeros of what is not given.
+
+    Labels that are not always there (`time`, `queues`, `oldest_task`) only where they are given.
+    """
+    zeros = {
+        "duplicate": "0;0;;0",
+        "malfunctioning": "0;;0;0",
+        "missing_servers": "0;;;0",
+        "unexpected": "0;0;;0",
+        "unexpected_servers": "0;;;0",
+    }
+    values = {**zeros, "missing": missing, "online": online, **others}
+    return " ".join(f"{label}={value}" for label, value in sorted(values.items()))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Start processes with SIGINT at its default, also where it is ignored here, as in a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def encoded(text: str | bytes) -> bytes:

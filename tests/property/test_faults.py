@@ -39,7 +39,7 @@ def limited(**limits: int) -> list[str]:
     return [sys.executable, "-c", LIMIT, pairs, PLUGIN]
 
 
-def under(
+def run_as(
     plugin: Sequence[str], *arguments: str, text: bytes = b"", stdout: int = subprocess.PIPE, cwd: Path | None = None
 ) -> Outcome:
     """Run the plugin that is started this way; the time in the perfdata is written as 0.5s."""
@@ -49,8 +49,8 @@ def under(
 def both_ways(plugin: Sequence[str], cwd: Path | None = None) -> list[Outcome]:
     """Run the plugin that is started this way on a text, and with a command that prints it."""
     return [
-        under(plugin, "w-1..2@a", text=b"w-1@a: OK\nw-2@a: OK\n", cwd=cwd),
-        under(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", BOTH, cwd=cwd),
+        run_as(plugin, "w-1..2@a", text=b"w-1@a: OK\nw-2@a: OK\n", cwd=cwd),
+        run_as(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", BOTH, cwd=cwd),
     ]
 
 
@@ -60,21 +60,24 @@ BOTH_WELL = [Outcome(WELL_PIPED, OK), Outcome(WELL, OK)]
 @pytest.mark.parametrize(
     "plugin",
     [
-        ["env", "-u", "HOME", PLUGIN],
-        ["env", "HOME=/nonexistent", "TMPDIR=/nonexistent", PLUGIN],
-        ["env", "-i", PLUGIN],
+        pytest.param(["env", "-u", "HOME", PLUGIN], id="without HOME"),
+        pytest.param(["env", "HOME=/nonexistent", "TMPDIR=/nonexistent", PLUGIN], id="HOME does not exist"),
+        pytest.param(["env", "-i", PLUGIN], id="an empty environment"),
         *([sys.executable, *flags.split(), *MODULE] for flags in ("-O", "-OO", "-I", "-s -E -B", "-W error", "-bb")),
         [sys.executable, "-X", "dev", "-W", "error", *MODULE],
-        ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh", PLUGIN],
-        ["sh", "-c", 'umask 777 && exec "$@"', "sh", PLUGIN],
+        pytest.param(
+            ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh", PLUGIN],
+            id="in a directory that is gone",
+        ),
+        pytest.param(["sh", "-c", 'umask 777 && exec "$@"', "sh", PLUGIN], id="with a umask of 777"),
     ],
     ids=lambda plugin: " ".join(Path(word).name for word in plugin),
 )
-def test_what_must_not_matter(tmp_path: Path, plugin: list[str]) -> None:
+def test_the_environment_and_flags_of_python_do_not_change_the_verdict(tmp_path: Path, plugin: list[str]) -> None:
     assert both_ways(plugin, tmp_path) == BOTH_WELL
 
 
-def test_a_file_system_that_is_read_only() -> None:
+def test_a_read_only_file_system_does_not_change_the_verdict() -> None:
     """In a mount namespace of its own, where everything below / can be made read-only."""
     if not shutil.which("unshare"):
         pytest.skip("needs unshare: apt-get install util-linux")
@@ -88,7 +91,7 @@ def test_a_file_system_that_is_read_only() -> None:
 
 
 @pytest.mark.parametrize("number", range(5, 17))
-def test_few_file_descriptors(number: int) -> None:
+def test_few_file_descriptors_are_enough_or_unknown(number: int) -> None:
     piped, commanded = both_ways(limited(RLIMIT_NOFILE=number))
     assert piped == BOTH_WELL[0]
     lacking = Outcome("CELERY WORKERS UNKNOWN - sh cannot be started: Too many open files\n", UNKNOWN)
@@ -104,70 +107,79 @@ def needed_memory() -> int:
     return int(peak[1]) * 1024
 
 
-def test_little_memory(tmp_path: Path) -> None:
+def test_little_memory_is_enough_or_unknown(tmp_path: Path) -> None:
     plugin = limited(RLIMIT_AS=needed_memory() + (64 << 20))
     assert both_ways(plugin) == BOTH_WELL
 
     text = tmp_path / "text"
     text.write_text("".join(f"->  w-{i}@a: OK\n" for i in range(1, 100_000)))
     for outcome in (
-        under(plugin, "w-100000@a", text=text.read_bytes()),
-        under(plugin, "w-100000@a", "--", "cat", str(text)),
+        run_as(plugin, "w-100000@a", text=text.read_bytes()),
+        run_as(plugin, "w-100000@a", "--", "cat", str(text)),
     ):
         assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 100,000 workers missing: w-0@a or w-100000@a"
         assert outcome.code == CRITICAL
 
     text.write_bytes(b"x" * (60 << 20))
-    for outcome in (under(plugin, "w@a", text=text.read_bytes()), under(plugin, "w@a", "--", "cat", str(text))):
+    for outcome in (run_as(plugin, "w@a", text=text.read_bytes()), run_as(plugin, "w@a", "--", "cat", str(text))):
         assert outcome.output.startswith("CELERY WORKERS UNKNOWN - ")
         assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
 
 
-def test_a_reader_that_has_gone() -> None:
+def test_a_reader_that_has_gone_is_unknown() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
         for arguments in (("w@a",), ("w@a", "--", "echo", "w@a: OK"), ("-V",), ("--baseline",)):
-            assert under([PLUGIN], *arguments, text=b"w@a: OK\n", stdout=writer).code == UNKNOWN
+            assert run_as([PLUGIN], *arguments, text=b"w@a: OK\n", stdout=writer).code == UNKNOWN
     finally:
         os.close(writer)
 
 
-def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_is_unknown(tmp_path: Path) -> None:
     plugin = limited(RLIMIT_FSIZE=100)
     for arguments in (("w@a",), ("w@a", "--", "echo", "w@a: OK")):
         with (tmp_path / "output").open("wb") as output:
-            assert under(plugin, *arguments, text=b"w@a: OK\n", stdout=output.fileno()).code == UNKNOWN
+            assert run_as(plugin, *arguments, text=b"w@a: OK\n", stdout=output.fileno()).code == UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("redirections", "expected"),
     [
-        (">&-", Outcome("", UNKNOWN)),
-        (">/dev/full", Outcome("", UNKNOWN)),
-        ("<&- >&- 2>&-", Outcome("", UNKNOWN)),
-        ("<&-", BOTH_WELL[1]),
-        ("2>&-", BOTH_WELL[1]),
-        ("<&- 2>&-", BOTH_WELL[1]),
-        ("2>/dev/full", BOTH_WELL[1]),
-        ("0>/dev/null", BOTH_WELL[1]),
+        pytest.param(">&-", Outcome("", UNKNOWN), id="standard output is closed"),
+        pytest.param(">/dev/full", Outcome("", UNKNOWN), id="standard output is a full disk"),
+        pytest.param("<&- >&- 2>&-", Outcome("", UNKNOWN), id="all three are closed"),
+        pytest.param("<&-", BOTH_WELL[1], id="standard input is closed"),
+        pytest.param("2>&-", BOTH_WELL[1], id="standard error is closed"),
+        pytest.param("<&- 2>&-", BOTH_WELL[1], id="standard input and standard error are closed"),
+        pytest.param("2>/dev/full", BOTH_WELL[1], id="standard error is a full disk"),
+        pytest.param("0>/dev/null", BOTH_WELL[1], id="standard input is not for reading"),
     ],
 )
-def test_streams_that_are_closed_or_broken_with_a_command(redirections: str, expected: Outcome) -> None:
+def test_a_verdict_with_a_command_needs_standard_output_alone(redirections: str, expected: Outcome) -> None:
     plugin = ["sh", "-c", f'exec "$@" {redirections}', "sh", PLUGIN]
     script = f"cat; echo 'what is wrong' >&2; {BOTH}"
-    assert under(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", script) == expected
+    assert run_as(plugin, "w-1..2@a", "--settle", "0.1", "--", "sh", "-c", script) == expected
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-V"], ["--baseline"], ["w-2@a"], ["w@a", "-w", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--help"], id="help"),
+        pytest.param(["-V"], id="version"),
+        pytest.param(["--baseline"], id="baseline"),
+        pytest.param(["w-2@a"], id="a verdict"),
+        pytest.param(["w@a", "-w", "x"], id="wrong usage"),
+    ],
+)
 def test_nothing_that_cannot_be_written_looks_like_a_verdict(arguments: list[str]) -> None:
     for redirection in (">/dev/full", ">&-"):
         plugin = ["sh", "-c", f'exec "$@" {redirection}', "sh", PLUGIN]
-        assert under(plugin, *arguments, text=b"w@a: OK\n") == Outcome("", UNKNOWN)
+        assert run_as(plugin, *arguments, text=b"w@a: OK\n") == Outcome("", UNKNOWN)
 
 
-def test_standard_input_that_is_not_for_reading() -> None:
-    assert under(["sh", "-c", 'exec "$@" 0>/dev/null', "sh", PLUGIN], "w@a") == Outcome(
+def test_standard_input_that_is_not_for_reading_is_unknown() -> None:
+    assert run_as(["sh", "-c", 'exec "$@" 0>/dev/null', "sh", PLUGIN], "w@a") == Outcome(
         "CELERY WORKERS UNKNOWN - standard input cannot be read: Bad file descriptor\n", UNKNOWN
     )
 
@@ -192,7 +204,7 @@ ENDS = {
     ],
     ids=["judged at once", "ended", "never judged", "stubborn"],
 )
-def test_sigterm_at_random_moments(tmp_path: Path, script: str, settle: str) -> None:
+def test_sigterm_at_random_moments_leaves_nothing_running(tmp_path: Path, script: str, settle: str) -> None:
     random = Random(script)  # noqa: S311 -- the same moments in every run
     moments = [random.uniform(0, 0.3) for _ in range(50)]
 

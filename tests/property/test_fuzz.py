@@ -34,7 +34,7 @@ PERFDATA = re.compile(
 )
 
 
-def seen(*arguments: str, text: str | bytes = "") -> Outcome:
+def readable_outcome(*arguments: str, text: str | bytes = "") -> Outcome:
     """Run the plugin, and see that a monitoring system can read what it prints."""
     outcome = check(*arguments, text=text)
     lines = outcome.output.split("\n")
@@ -148,14 +148,16 @@ ARGUMENTS = st.lists(OPTIONS, max_size=8, unique=True)
 
 @examples(500)
 @given(text=ANY_TEXT, arguments=ARGUMENTS)
-def test_any_text_and_any_options(text: bytes, arguments: list[str]) -> None:
-    seen("celery@serverC", *arguments, text=text)
+def test_any_text_with_any_options_gives_a_readable_output(text: bytes, arguments: list[str]) -> None:
+    readable_outcome("celery@serverC", *arguments, text=text)
 
 
 @examples(250)
 @given(text=ANY_TEXT)
-def test_every_mutated_text_against_what_was_captured(text: bytes) -> None:
-    seen("specialworker-2@serverA", "other-worker-2@server-b.example.com", "celery@serverC", "-vvv", text=text)
+def test_any_text_against_the_captured_fleet_gives_a_readable_output(text: bytes) -> None:
+    readable_outcome(
+        "specialworker-2@serverA", "other-worker-2@server-b.example.com", "celery@serverC", "-vvv", text=text
+    )
 
 
 @examples(150)
@@ -163,9 +165,13 @@ def test_every_mutated_text_against_what_was_captured(text: bytes) -> None:
 @pytest.mark.parametrize(
     "option", ["-e", "-w", "--unexpected-critical", "--ignore", "-t", "--settle", "-f", "--first-index"]
 )
-def test_any_words_on_the_command_line(option: str, value: str, arguments: list[str], options: list[str]) -> None:
+def test_any_words_on_the_command_line_give_a_readable_output(
+    option: str, value: str, arguments: list[str], options: list[str]
+) -> None:
     words = [word for word in arguments if not word.startswith("-")]
-    outcome = seen(*words, *options, f"{option}={value}" if option[1] == "-" else f"{option}{value}", text="w@a: OK\n")
+    outcome = readable_outcome(
+        *words, *options, f"{option}={value}" if option[1] == "-" else f"{option}{value}", text="w@a: OK\n"
+    )
     assert outcome.output.count("\n") == 1 or outcome.code != UNKNOWN
 
 
@@ -179,11 +185,11 @@ def test_any_words_on_the_command_line(option: str, value: str, arguments: list[
     times=st.integers(1, 2),
     arguments=ARGUMENTS,
 )
-def test_thousands_of_findings(  # noqa: PLR0913, PLR0917
+def test_thousands_of_findings_give_a_readable_output(  # noqa: PLR0913, PLR0917
     name: str, server: str, count: int, servers: int, verdict: str, times: int, arguments: list[str]
 ) -> None:
     answers = (f"{name[:200]}-{i}@{server[:200]}{i % servers}: {verdict}\n" * times for i in range(count))
-    seen("w-5000@a", *(f"v{i}@{i % servers}" for i in range(count)), *arguments, text="".join(answers))
+    readable_outcome("w-5000@a", *(f"v{i}@{i % servers}" for i in range(count)), *arguments, text="".join(answers))
 
 
 FORMS = st.builds(
@@ -195,10 +201,12 @@ MARK = "not-to-be-repeated"
 
 @examples(300)
 @given(lines=st.lists(EXPECTED | FORMS | HOSTILE, max_size=6), wrong=FORMS | HOSTILE, cut=st.binary(max_size=4))
-def test_any_file_of_expected(tmp_path: Path, lines: list[str], wrong: str, cut: bytes) -> None:
+def test_any_file_of_expected_is_taken_or_refused_by_its_line(
+    tmp_path: Path, lines: list[str], wrong: str, cut: bytes
+) -> None:
     file = tmp_path / "expected"
     file.write_bytes(encoded("\n".join([*lines, MARK + wrong])) + cut)
-    outcome = seen("-f", str(file), text="Error: No nodes replied within time constraint\n")
+    outcome = readable_outcome("-f", str(file), text="Error: No nodes replied within time constraint\n")
     if outcome.code == UNKNOWN:
         assert outcome.output.startswith(f"CELERY WORKERS UNKNOWN - {file}:")
         assert MARK not in outcome.output
@@ -209,7 +217,7 @@ def test_any_file_of_expected(tmp_path: Path, lines: list[str], wrong: str, cut:
 
 @examples(500)
 @given(texts=st.lists(EXPECTED | FORMS | HOSTILE, min_size=1, max_size=4))
-def test_the_grammar_takes_a_text_or_tells_why_not(texts: list[str]) -> None:
+def test_any_expected_is_taken_or_refused_with_a_reason(texts: list[str]) -> None:
     inventory = Inventory()
     for text in texts:
         size, told = inventory.size, ""
@@ -238,7 +246,7 @@ def read(pieces: list[bytes]) -> tuple[object, ...]:
 
 @examples(500)
 @given(text=ANY_TEXT, places=st.lists(st.integers(0, 400), max_size=6).map(sorted))
-def test_it_does_not_matter_in_what_pieces_a_text_comes(text: bytes, places: list[int]) -> None:
+def test_a_text_in_pieces_is_read_as_one_text(text: bytes, places: list[int]) -> None:
     pieces = [text[start:stop] for start, stop in zip([0, *places], [*places, len(text) + 1])]
     assert read(pieces) == read([text])
 
@@ -250,7 +258,11 @@ def test_it_does_not_matter_in_what_pieces_a_text_comes(text: bytes, places: lis
     arguments=ARGUMENTS,
     asking=st.sampled_from(["--settle=0", "--wait", "--attempts=2"]),
 )
-def test_any_text_of_a_command(tmp_path: Path, text: bytes, status: int, arguments: list[str], asking: str) -> None:
+def test_any_text_of_a_command_gives_a_readable_output(
+    tmp_path: Path, text: bytes, status: int, arguments: list[str], asking: str
+) -> None:
     file = tmp_path / "text"
     file.write_bytes(text)
-    seen("celery@serverC", *arguments, asking, "--", "sh", "-c", 'cat "$1"; exit "$2"', "sh", str(file), str(status))
+    readable_outcome(
+        "celery@serverC", *arguments, asking, "--", "sh", "-c", 'cat "$1"; exit "$2"', "sh", str(file), str(status)
+    )

@@ -18,7 +18,7 @@ from running import CRITICAL, OK, WARNING, check
 
 from check_celery_workers.pattern import Pattern, PatternIndex
 
-some = examples(100)
+hundred_examples = examples(100)
 
 NAMES = st.sampled_from(["w", "v", "a-b", "celery"])
 SERVERS = st.sampled_from(["a", "b", "s1.example.com"])
@@ -168,7 +168,7 @@ def count(expected: set[Node], limited: list[Limit], ignore: list[str], fleet: l
     return Counts(missing, unexpected, len(strange_servers))
 
 
-@some
+@hundred_examples
 @given(
     inventory=INVENTORIES,
     limited=limits(),
@@ -178,7 +178,7 @@ def count(expected: set[Node], limited: list[Limit], ignore: list[str], fleet: l
     form=st.sampled_from([*LINES, "json"]),
     random=st.randoms(use_true_random=False),
 )
-def test_the_counts_are_those_of_plain_sets(  # noqa: PLR0913, PLR0917
+def test_the_counts_are_those_that_plain_sets_give(  # noqa: PLR0913, PLR0917
     inventory: tuple[Wanted, ...],
     limited: list[Limit],
     ignore: list[str],
@@ -262,7 +262,7 @@ OTHER_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters
 LOGGED = st.lists(st.sampled_from(LOG_LINES) | OTHER_TEXT.map("app: {}.".format), max_size=8)
 
 
-@some
+@hundred_examples
 @given(
     inventory=INVENTORIES,
     limited=limits(),
@@ -302,7 +302,7 @@ ANY_NAME = st.text(st.sampled_from("w-01.=*?[]#,|'@") | LETTERS, min_size=1, max
 ANY_NODE = st.builds("{}@{}".format, ANY_NAME.map(lambda name: name.replace("@", "-")), ANY_NAME)
 
 
-@some
+@hundred_examples
 @given(fleet=FLEETS, others=st.lists(ANY_NODE, unique=True, max_size=6))
 def test_a_baseline_fed_back_is_ok(tmp_path: Path, fleet: list[Node], others: list[str]) -> None:
     nodes = list({*map(str, fleet), *others})
@@ -335,7 +335,7 @@ def patterns_of(draw: st.DrawFn, node: str) -> str:
     return "".join(draw(character | character | st.sampled_from(["", "*", *WILDCARDS])) for character in kept)
 
 
-@some
+@hundred_examples
 @given(nodes=st.lists(SHORT_NODES, min_size=1, max_size=8), data=st.data())
 def test_the_first_pattern_that_matches_is_found(nodes: list[str], data: st.DataObject) -> None:
     texts = [data.draw(patterns_of(node)) for node in nodes for _ in range(3)]

@@ -1,0 +1,79 @@
+"""The way back: from the workers that replied to the EXPECTED that describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from check_celery_workers.expected import is_plain
+from check_celery_workers.node import UNNUMBERED, Group, natural, node_name, number
+
+# One worker's own queues: of broadcasts, and Celery's direct ones.
+_OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
+
+
+def baseline(groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the EXPECTED lines that describe exactly these workers, and the consumers of each queue.
+
+    `groups` are the indexes in digits, `queues` the node names that consume from each. What a fixed form cannot say,
+    such as a name with a wildcard in it, becomes a pattern for one worker, with ? for what does not print. Patterns
+    with fewer ? come first, so that each takes the worker that it is meant for.
+    """
+    fixed: list[str] = []
+    patterns: dict[tuple[int, str], int] = {}
+    for group, indexes in groups.items():
+        runs = [_span(group, first, last) for first, last in _runs(indexes)]
+        if all(is_plain(text, group) for text in runs):
+            fixed += runs
+            continue
+        for node in (node_name(group, digits) for digits in indexes):
+            pattern = _pattern_of(node)
+            patterns[pattern] = patterns.get(pattern, 0) + 1
+    fixed.sort(key=natural)
+    lines = fixed + [f"{text}={count}" for (_, text), count in sorted(patterns.items())]
+    return lines + [
+        f"queue {name}={len(set(queues[name]))}" for name in sorted(queues, key=natural) if _is_shared(name)
+    ]
+
+
+def listed(groups: Mapping[Group, Iterable[str]]) -> Iterator[str]:
+    """Yield the workers as a person reads them: `w-1..3@a` for three, `w-7@a` for one, in natural order."""
+    names = []
+    for group, indexes in groups.items():
+        names += [_span(group, first, last, first == last) for first, last in _runs(indexes)]
+    yield from sorted(names, key=natural)
+
+
+def _span(group: Group, first: int, last: int, plain: bool = False) -> str:
+    return node_name(group, first if plain or first == UNNUMBERED else f"{first}..{last}")
+
+
+def _is_shared(queue: str) -> bool:
+    if not queue.isprintable() or queue != queue.strip() or "#" in queue or "{" in queue:
+        return False
+    return not any(queue.startswith(start) and queue.endswith(end) for start, end in _OF_ONE_WORKER)
+
+
+def _pattern_of(node: str) -> tuple[int, str]:
+    """Return a pattern for the node name, after the number of its characters that only a ? can say."""
+    said = [_said(character) for character in node]
+    if said[0] in ("#", "-"):
+        said[0] = f"[{said[0]}]"
+    return said.count("?"), "".join(said)
+
+
+def _said(character: str) -> str:
+    if character in "*?[":
+        return f"[{character}]"
+    return character if character.isprintable() and character not in "/:=\\\"',;{} " else "?"
+
+
+def _runs(indexes: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each run of indexes without a gap; UNNUMBERED is one by itself."""
+    numbers = sorted(set(map(number, indexes)))
+    first = last = numbers[0]
+    for index in numbers[1:]:
+        if index != last + 1 or last == UNNUMBERED:
+            yield first, last
+            first = index
+        last = index
+    yield first, last

@@ -1,0 +1,294 @@
+"""The grammar of EXPECTED: from a text to what it asks for, or to what is wrong with it.
+
+    NAME-COUNT@SERVER          worker-4@serverA        four workers, numbered without gaps from 0 or from 1
+    NAME-FIRST..LAST@SERVER    worker-3..7@serverA     worker-3@serverA to worker-7@serverA
+    NAME@SERVER                celery@web1             the one worker of exactly that name
+    PATTERN=N                  celery@web-*=4          four workers whose node name matches the shell pattern
+    PATTERN=MIN..MAX           celery@web-*=2..8       two to eight of them
+    PATTERN=MIN..              celery@web-*=2..        two or more
+    queue NAME=N, ...          queue emails=2..        how many workers consume from a queue; in files
+
+Braces stand for several of these, as in a shell: `celery@web{01..20}`, `worker-4@{app,db}`. An index that comes from
+braces is exact: `worker-{1..4}@a` is the four workers of these names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from sys import intern
+from typing import Union
+
+from check_celery_workers.node import UNNUMBERED, Group, printable
+from check_celery_workers.pattern import is_wild
+
+MOST = 1_000_000
+
+_NUMBER = "[0-9]{1,18}"
+_match_fixed = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)").fullmatch
+# Compiled on first use: that takes longer than to match them a few times.
+_LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
+_MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
+_BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
+_FROM_BRACES = "\0"
+_EXACT = rf"-[0-9{_FROM_BRACES}]*{_FROM_BRACES}[0-9{_FROM_BRACES}]*@"
+_REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
+
+_FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
+_LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Count:
+    """COUNT workers of a group, numbered from 0 or from 1."""
+
+    __slots__ = ("count", "group")
+
+    def __init__(self, group: Group, count: int) -> None:
+        self.group = group
+        self.count = count
+
+
+class Span:
+    """The workers of a group with the indexes from `first` to `last`; UNNUMBERED twice is the one without index."""
+
+    __slots__ = ("first", "group", "last")
+
+    def __init__(self, group: Group, first: int, last: int) -> None:
+        self.group = group
+        self.first = first
+        self.last = last
+
+
+class Limit:
+    """At least `low` and at most `high` (None: any number) of what has this name, or matches this pattern."""
+
+    __slots__ = ("high", "low", "name")
+
+    def __init__(self, name: str, low: int, high: int | None) -> None:
+        self.name = name
+        self.low = low
+        self.high = high
+
+    def wanted(self, number: int) -> str:
+        """Return how many there should be where there are `number`: "2", "at least 2" or "at most 8"."""
+        if self.low == self.high:
+            return f"{self.low:,}"
+        return f"at least {self.low:,}" if number < self.low else f"at most {self.high:,}"
+
+
+class QueueLimit(Limit):
+    """How many workers must and may consume from the queue of this name."""
+
+    __slots__ = ()
+
+
+Expected = Union[Count, Span, Limit]
+
+
+class WrongError(Exception):
+    """An EXPECTED is wrong.
+
+    str() never contains the user's text: under sudo, an error in a file would read out any file.
+    """
+
+    def __init__(self, problem: str, right: str, group: Group = ("NAME", "@SERVER"), own: str = "") -> None:
+        """Name the problem and the right form, with %(name)s and %(server)s in both; `own` also repeats the text."""
+        self._message = f"{problem}, write {right}"
+        self._group = group
+        self._own = own
+        super().__init__(self._with("NAME", "@SERVER"))
+
+    def explained(self) -> str:
+        """Return the message with the names of the EXPECTED in it."""
+        return self._own or self._with(*map(printable, self._group))
+
+    def _with(self, name: str, at_server: str) -> str:
+        return self._message % {"name": name, "server": at_server}
+
+
+def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
+    """Yield what an EXPECTED asks for: one thing, or with braces several.
+
+    Raises WrongError.
+    """
+    if _FROM_BRACES in text:
+        raise WrongError("it holds a NUL character", _FORMS)
+    queue = re.fullmatch(r"queue\s+(\S.*)", text)
+    if queue and not in_file:
+        raise WrongError(
+            "a queue has an option of its own", "--queue NAME=N", own=f"write --queue {printable(queue[1])}"
+        )
+    texts = _expand(queue[1] if queue else text) if "{" in text else [text]
+    for one in texts:
+        if queue:
+            yield parse_queue(one.replace(_FROM_BRACES, ""))
+        else:
+            exact = _FROM_BRACES in one and re.search(_EXACT, one) is not None
+            yield _parse_one(one.replace(_FROM_BRACES, ""), exact, in_file)
+
+
+def parse_queue(text: str) -> QueueLimit:
+    """Return what NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.. asks for; NAME alone is NAME=1..
+
+    Raises WrongError.
+    """
+    limit = re.fullmatch(_LIMIT, text)
+    if not text.strip():
+        raise WrongError("NAME is empty", "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..")
+    return QueueLimit(limit[1], *_bounds(limit)) if limit else QueueLimit(text, 1, None)
+
+
+def numbered_in_words(number: int) -> str:
+    """Return a number of workers in words: "two workers"."""
+    words = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
+    return f"{words} worker{'s' * (number != 1)}"
+
+
+def is_plain(text: str, group: Group) -> bool:
+    """Return whether the text, as an EXPECTED of a file, is a fixed form that expects workers of this group."""
+    try:
+        (expected,) = parse(text, in_file=True)
+    except (WrongError, ValueError):
+        return False
+    return text.isprintable() and text[0] not in "#-" and not isinstance(expected, Limit) and expected.group == group
+
+
+def _expand(text: str) -> list[str]:
+    r"""Return the texts that braces stand for, each with a mark behind what comes from braces.
+
+    "w{1..2}" -> ["w1\0", "w2\0"]; without a comma or a range, braces stay as they are.
+    """
+    texts = [text]
+    while True:
+        expanded = []
+        for one in texts:
+            braces = re.search(_BRACES, one)
+            if not braces:
+                return texts
+            before, after = one[: braces.start()], one[braces.end() :]
+            for word in _words(braces):
+                expanded.append(f"{before}{word}{_FROM_BRACES}{after}")
+                if len(expanded) > MOST:
+                    raise WrongError(f"its braces stand for more than {MOST:,} workers", "fewer")
+        texts = expanded
+
+
+def _words(braces: re.Match[str]) -> Iterator[str]:
+    first, last, step, listed = braces.groups()
+    if listed is not None:
+        yield from listed.split(",")
+        return
+    by = max(1, int(step or 1))
+    if re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last):
+        start, stop = int(first), int(last)
+        if abs(stop - start) // by >= MOST:
+            raise WrongError(f"its braces stand for more than {MOST:,} workers", "fewer")
+        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+        texts = (str(number).zfill(width) for number in _range(start, stop, by))
+    elif len(first) == len(last) == 1 and (first + last).isalpha():
+        texts = (chr(code) for code in _range(ord(first), ord(last), by))
+    else:
+        raise WrongError("a range in braces needs two numbers or two letters", "{FIRST..LAST}")
+    yield from texts
+
+
+def _range(start: int, stop: int, step: int) -> range:
+    return range(start, stop + 1, step) if start <= stop else range(start, stop - 1, -step)
+
+
+def _parse_one(text: str, exact: bool, in_file: bool) -> Expected:
+    if text.split() != [text]:
+        _explain_white_space(text, in_file)
+    limit = "=" in text and re.fullmatch(_LIMIT, text)
+    if in_file and _is_implausible(limit[1] if limit else text):
+        raise WrongError("it is not a node name", _FORMS)
+    if limit:
+        return _parse_pattern(limit)
+    if is_wild(text):
+        raise WrongError("a pattern needs the number of workers", _LIMITS)
+    _explain_first_mistakes(text)
+    return _parse_fixed(text, exact)
+
+
+def _parse_pattern(limit: re.Match[str]) -> Limit:
+    low, high = _bounds(limit)
+    if not low and high == 0 and not limit[3]:
+        raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
+    if low > 1 and not is_wild(limit[1]):
+        raise WrongError("without *, ? or [...] it matches one worker alone", _FORMS)
+    return Limit(limit[1], low, high)
+
+
+def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
+    low = int(limit[2])
+    high = int(limit[4]) if limit[4] else None if limit[3] else low
+    if high is not None and low > high:
+        raise WrongError("MIN is over MAX", "PATTERN=MIN..MAX")
+    return low, high
+
+
+def _parse_fixed(text: str, exact: bool) -> Count | Span:
+    fixed = _match_fixed(text)
+    if not fixed:
+        raise WrongError("NAME or SERVER is empty" if "@" in text else "it names no server", _FORMS)
+    name, first, last, server = fixed.groups()
+    if "-" in name and re.search(_MISNUMBERED, name):
+        raise WrongError("NAME is empty, or its numbers cannot be read", _FORMS)
+    # Interned, since many workers share few names.
+    group = (intern(name), f"@{server}")
+    if not first:
+        return Span(group, UNNUMBERED, UNNUMBERED)
+    if exact and not last:
+        return Span(group, int(first), int(first))
+    if last:
+        return _span(group, int(first), int(last))
+    return _count(group, int(first))
+
+
+def _span(group: Group, first: int, last: int) -> Span:
+    if first > last:
+        raise WrongError("FIRST is over LAST", f"%(name)s-{last}..{first}%(server)s", group)
+    if last - first >= MOST:
+        raise WrongError(f"it means more than {MOST:,} workers", "fewer")
+    return Span(group, first, last)
+
+
+def _count(group: Group, count: int) -> Count:
+    the_one = f"%(name)s-{count}..{count}%(server)s for the one worker %(name)s-{count}%(server)s"
+    if not count:
+        raise WrongError("it expects no worker", the_one, group)
+    if count > MOST:
+        raise WrongError(f"it means {count:,} workers, more than {MOST:,}", the_one, group)
+    return Count(group, count)
+
+
+def _is_implausible(text: str) -> bool:
+    """Return whether a line of a file is more likely something else: a URL with a password, a setting."""
+    name, _, server = text.partition("@")
+    return any(c in name for c in "/:=\\\"',;") or any(c in server for c in "/=\\\"',;")
+
+
+def _explain_white_space(text: str, in_file: bool) -> None:
+    reply = re.fullmatch(_REPLY, text.strip())
+    if reply and text.strip() != reply[1]:
+        raise WrongError("it is a line of status text", f"{_FORMS}, or let --baseline write it")
+    place = "line" if in_file else "argument"
+    raise WrongError("it holds white space", f"one EXPECTED per {place}: {_FORMS}")
+
+
+def _explain_first_mistakes(text: str) -> None:
+    reply = re.fullmatch(_REPLY, text)
+    if reply and text != reply[1]:
+        raise WrongError("it is a part of status text", f"{_FORMS}, or let --baseline write it")
+    for character, what in ((",", "a comma"), ('"', "a quotation mark"), ("'", "a quotation mark")):
+        if character in text:
+            raise WrongError(f"it holds {what}", f"one EXPECTED per argument or line: {_FORMS}")
+    if text.count("@") > 1:
+        raise WrongError("it holds more than one @", f"one EXPECTED per argument or line: {_FORMS}")
+    undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18})\.\.([0-9]{1,18})(@.+)", text)
+    if undashed:
+        first, last = undashed[2], undashed[3]
+        raise WrongError(
+            "a range without a dash needs braces", f"%(name)s{{{first}..{last}}}%(server)s", (undashed[1], undashed[4])
+        )

@@ -1,0 +1,152 @@
+"""Text in, replies out: read until it is enough, and say what is doubtful about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Union
+
+from check_celery_workers.awaited import AwaitedInventory, AwaitedNodes
+from check_celery_workers.errors import EndedBadly, SourceError
+from check_celery_workers.reply import Replies
+from check_celery_workers.source import Source
+from check_celery_workers.status import Status
+
+Awaited = Union[AwaitedInventory, AwaitedNodes]
+# Opens the source of the text that answers a question; None is whatever the source asks by itself.
+Open = Callable[[Union[str, None]], Source]
+
+# How long a body may take after its node where nobody knows whether there will be one.
+_GRACE = 0.1
+
+
+class Doubt:
+    """A reason why the text may not let it judge.
+
+    when: ALWAYS, if something is missing (IF_MISSING), or if nothing is (IF_COMPLETE)
+    problem, reason: what is wrong with the text, and the line of it that says why, or ""
+    counts: whether it makes a difference who has replied and who has not
+    """
+
+    ALWAYS, IF_MISSING, IF_COMPLETE = range(3)
+
+    def __init__(self, when: int, problem: str, reason: str = "", counts: bool = True) -> None:
+        self.when = when
+        self.problem = problem
+        self.reason = reason
+        self.counts = counts
+
+
+class Reader:
+    """Reads one text for each question, several times over if need be, until every awaited worker has replied.
+
+    replies: who replied, all times together
+    unanswered: node names that replied to the first question and not to the second
+    empty: there was no text at all
+    passed_over: the line that says best what went wrong, among those that no output consists of, "" for none
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        open_source: Open,
+        deadline: float,
+        *,
+        questions: Sequence[str | None] = (None,),
+        settle: float | None = None,
+        attempts: int = 1,
+        watch: Callable[[str, int, int], None] | None = None,
+    ) -> None:
+        """Read what `open_source` gives, up to `attempts` times while workers are missing or it fails.
+
+        deadline: a time of `time.monotonic`, in seconds, after which it is not read another time
+        questions: one text is read for each
+        settle: seconds to read on once every awaited worker has replied; None: to the end of the text
+        watch: is called with each text as it comes, how many have replied by then and how many are expected
+        """
+        self.replies = Replies()
+        self.unanswered: set[str] = set()
+        self.empty = True
+        self.passed_over = ""
+        self._open = open_source
+        self._deadline = deadline
+        self._questions = questions
+        self._settle = settle
+        self._attempts = attempts
+        self._watch = watch
+
+    def read(self, awaited: AwaitedInventory | None) -> Doubt | None:
+        """Read; `awaited` are the workers after which the text is enough, None: everybody.
+
+        The second question waits for those alone that answered the first, and brings nobody new: no settling.
+        Raises CannotJudge if the text cannot be read.
+        """
+        first, *more = self._questions
+        doubt = self._read_attempts(first, self.replies, awaited, self._settle)
+        for question in more:
+            if (doubt and doubt.when == Doubt.ALWAYS) or not self.replies.count:
+                break
+            answers = Replies()
+            nodes = AwaitedNodes(self.replies.nodes())
+            settle = None if self._settle is None else 0.0
+            second = self._read_attempts(question, answers, nodes, settle)
+            self.replies.add(answers)
+            if second and second.when != Doubt.IF_COMPLETE and (nodes.missing or second.when == Doubt.ALWAYS):
+                return Doubt(Doubt.ALWAYS, f"asked for {question}, {second.problem}", second.reason)
+            self.unanswered |= nodes.nodes
+        return doubt
+
+    def _read_attempts(
+        self, question: str | None, replies: Replies, awaited: Awaited | None, settle: float | None
+    ) -> Doubt | None:
+        doubts: list[Doubt | None] = []
+        while len(doubts) < self._attempts and (not doubts or time.monotonic() < self._deadline):
+            doubt = self._read_once(question, replies, awaited, settle)
+            doubts.append(doubt)
+            if awaited and not awaited.missing and not (doubt and doubt.when == Doubt.ALWAYS):
+                return doubt
+        # A text that ended as it should shows who is missing, whatever went wrong before or after it.
+        return doubts[-1] if all(doubts) else None
+
+    def _read_once(
+        self, question: str | None, replies: Replies, awaited: Awaited | None, settle: float | None
+    ) -> Doubt | None:
+        status = Status(replies, question, awaited.notice if awaited else None)
+        source = self._open(question)
+        error = None
+        seen = None
+        try:
+            with source:
+                for text in source:
+                    status.feed(text)
+                    if self._watch:
+                        self._watch(text, replies.count, awaited.expected if awaited else 0)
+                    # A reply has arrived when the lines below it have.
+                    if settle is None or not awaited or awaited.missing or (status.bare and source.bodies_follow):
+                        continue
+                    if seen != (replies.count, status.bare):
+                        seen = (replies.count, status.bare)
+                        source.settle(max(settle, _GRACE) if status.bare else settle)
+        except SourceError as exception:
+            error = exception
+        status.finish(whole=source.ends_by_itself and error is None)
+        self.empty = self.empty and status.empty
+        self.passed_over = status.reason or self.passed_over
+        return _doubt(status, error)
+
+
+def _doubt(status: Status, error: SourceError | None) -> Doubt | None:
+    """Return what is doubtful about a text, the worst first."""
+    if status.failed:
+        outputs = f"one of {status.outputs} outputs" if status.outputs > 1 else "the output"
+        return Doubt(Doubt.ALWAYS, f"{outputs} failed", status.reason)
+    # That nobody replied ends with exit status 69 too, and is no failure.
+    if error and not (isinstance(error, EndedBadly) and (status.nobody or status.silent_outputs)):
+        return Doubt(Doubt.IF_MISSING, str(error), status.reason)
+    if not (status.replied or status.nobody or status.empty):
+        return Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.cut or status.reason, counts=False)
+    if status.cut:
+        return Doubt(Doubt.IF_MISSING, status.cut)
+    if status.silent_outputs:
+        silent = "one" if status.silent_outputs == 1 else str(status.silent_outputs)
+        return Doubt(Doubt.IF_COMPLETE, f"{silent} of {status.outputs} outputs: no nodes replied", counts=False)
+    return None

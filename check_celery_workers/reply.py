@@ -1,0 +1,119 @@
+"""What workers replied: the queues that they consume from, the tasks that they run.
+
+Below the node name stands one line for each, as Celery 4.x and 5.x print it, and 3.1 with its keys in any order:
+
+    * {'name': 'emails', 'exchange': {'name': ...}, 'routing_key': ...}                  inspect active_queues
+    * {'id': '8b5c', 'name': 'shop.pay', 'args': [1], ..., 'time_start': 1795579981.04}  inspect active
+    * {u'args': u'[1]', u'time_start': 1496.3, u'name': u'shop.pay', ...}                3.1
+    - empty -                                                                            neither queue nor task
+
+A task's arguments are other people's data. They are never kept, and they cannot pass for a name or a start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from check_celery_workers.node import Group, node_name
+
+_STRING = r"'((?:[^'\\]|\\.)*)'"
+# Anchored at both ends of the line, with nothing of the arguments between what is anchored and what is taken.
+_QUEUE = re.compile(rf"\* \{{'name': {_STRING}, 'exchange': \{{.*").fullmatch
+_TASK_HEAD = re.compile(rf"\* \{{'id': '[^']*', 'name': {_STRING}, 'args': ").match
+_TASK_TAIL = re.compile(
+    rf", 'hostname': {_STRING}, 'time_start': ([0-9.e+]+|None), 'acknowledged': (?:True|False), "
+    r"'delivery_info': \{[^{}]*\}, 'worker_pid': (?:[0-9]+|None)\}$"
+).search
+_TAIL_LENGTH = 2000
+
+EMPTY = ("- empty -", "[]")
+
+
+class Queue(str):
+    """The name of a queue that a worker consumes from."""
+
+    __slots__ = ()
+
+
+class Task:
+    """A task that a worker runs.
+
+    started: a Unix time in seconds; before Celery 4.2, of the monotonic clock of the worker's host
+    """
+
+    __slots__ = ("name", "started")
+
+    def __init__(self, name: str, started: float) -> None:
+        self.name = name
+        self.started = started
+
+
+class Replies:
+    """Who replied, and what, in all outputs together.
+
+    groups: the indexes that replied of each group, in digits as the workers write them
+    count: how many node names these are
+    duplicates, errors: node names that more than one worker answers to, or that replied ERROR
+    queues: the node names that consume from each queue; without_queue: those that consume from none
+    tasks: the running tasks of each node name
+    tell_queues, tell_tasks: whether a text told who consumes from which queue, or who runs which task
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[Group, set[str]] = {}
+        self.count = 0
+        self.duplicates: set[str] = set()
+        self.errors: set[str] = set()
+        self.queues: dict[str, set[str]] = {}
+        self.without_queue: set[str] = set()
+        self.tasks: dict[str, list[Task]] = {}
+        self.tell_queues = False
+        self.tell_tasks = False
+
+    def add(self, other: Replies) -> None:
+        """Add what an answer to another question says."""
+        for group, indexes in other.groups.items():
+            known = self.groups.setdefault(group, set())
+            self.count += len(indexes - known)
+            known |= indexes
+        self.duplicates |= other.duplicates
+        self.errors |= other.errors
+        self.without_queue |= other.without_queue
+        for queue, nodes in other.queues.items():
+            self.queues.setdefault(queue, set()).update(nodes)
+        for node, tasks in other.tasks.items():
+            self.tasks.setdefault(node, []).extend(tasks)
+        self.tell_queues = self.tell_queues or other.tell_queues
+        self.tell_tasks = self.tell_tasks or other.tell_tasks
+
+    def nodes(self) -> set[str]:
+        """Return the node names that replied."""
+        return {node_name(group, digits) for group, indexes in self.groups.items() for digits in indexes}
+
+
+def read_line(line: str) -> Queue | Task | None:
+    """Return the queue or the running task that a line of text, without its indent, describes; None if it does not."""
+    queue = _QUEUE(line)
+    if queue and "\\" not in queue[1]:
+        return Queue(queue[1])
+    head, tail = _TASK_HEAD(line), _TASK_TAIL(line, max(0, len(line) - _TAIL_LENGTH))
+    if head and tail and "\\" not in head[1]:
+        return None if tail[2] == "None" else Task(head[1], float(tail[2]))
+    # Celery 3.1, names with a backslash, and whatever else a version may print.
+    from ast import literal_eval
+
+    try:
+        return read_item(literal_eval(line.removeprefix("* ")))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+
+
+def read_item(item: object) -> Queue | Task | None:
+    """Return the same from an item of JSON, or from a Python literal."""
+    if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
+        return None
+    started = item.get("time_start")
+    if isinstance(started, (int, float)) and not isinstance(started, bool):
+        return Task(item["name"], float(started))
+    return Queue(item["name"]) if "routing_key" in item and "id" not in item else None

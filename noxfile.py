@@ -1,0 +1,81 @@
+"""What a contributor does again and again. `nox -l` lists it, `nox -s fast` runs one of it; `nox -R` installs nothing.
+
+Words after `--` go to the program: `nox -s fast -- -k patterns`, `nox -s bench -- --quick`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "fast"]
+nox.options.reuse_venv = "yes"
+
+# Neither daemons nor Celery, nothing that takes long, nothing that waits.
+FAST = "not daemon and not celery and not exhaustive and not waiting"
+# Neither daemons nor Celery: what depends on the versions of Python and nagiosplugin.
+ANYWHERE = "not daemon and not celery"
+# What is built from the options: the file, and the program that prints it.
+BUILT = {
+    "contrib/icinga2/check_celery_workers.conf": ("contrib/icinga2/build.py",),
+    "contrib/icinga-director/celery_workers.json": ("contrib/icinga2/build.py", "--basket"),
+    "contrib/man/check_celery_workers.1": ("contrib/man/build.py",),
+    "contrib/completion/check_celery_workers.bash": ("contrib/completion/build.py",),
+}
+# The helpers of the tests, which pytest finds by itself.
+HELPERS = {"PYTHONPATH": os.pathsep.join(("tests/lib", "tests"))}
+
+
+@nox.session
+def fast(session: nox.Session) -> None:
+    """Run the tests that take seconds."""
+    session.install("-q", "-e", ".[test]")
+    session.run("pytest", "-q", "-n", "auto", "-m", FAST, *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests, with branch coverage of the pure modules, which must be 100 %."""
+    session.install("-q", "-e", ".[test]")
+    session.run("pytest", "--cov", "--cov-fail-under=100", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff, mypy and codespell."""
+    session.install("-q", "-e", ".[test,lint]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("codespell")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build again what is made from the options: files of contrib, and README's table."""
+    session.install("-q", "-e", ".[test]")
+    for file, program in BUILT.items():
+        text = session.run("python", *program, silent=True, stderr=None)
+        Path(file).write_text(str(text), encoding="utf-8")
+    session.run("python", "tests/test_readme.py", env=HELPERS)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the speed, which takes minutes; --quick only sees whether the benchmarks run."""
+    session.install("-q", "-e", ".[test]")
+    session.run("python", "-m", "benchmarks", *session.posargs, env=HELPERS)
+
+
+# Anew, as the Python differs from one call to the next.
+@nox.session(reuse_venv=False)
+@nox.parametrize("nagiosplugin", ["1.3.2", "1.4.0"])
+def versions(session: nox.Session, nagiosplugin: str) -> None:
+    """Run what needs neither daemons nor Celery, on the Python that --force-python names."""
+    session.install("-q", ".[test]", f"nagiosplugin=={nagiosplugin}")
+    # What is exhaustive depends on Python alone.
+    selection = ANYWHERE if nagiosplugin == "1.4.0" else f"{ANYWHERE} and not exhaustive"
+    session.run("pytest", "-q", "-n", "8", "-m", selection, *session.posargs)
