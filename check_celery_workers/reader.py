@@ -131,10 +131,10 @@ class Reader:
         status.finish(whole=source.ends_by_itself and error is None)
         self.empty = self.empty and status.empty
         self.passed_over = status.reason or self.passed_over
-        return _doubt(status, error)
+        return doubt_of(status, error)
 
 
-def _doubt(status: Status, error: SourceError | None) -> Doubt | None:
+def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
     """Return what is doubtful about a text, the worst first."""
     if status.failed:
         outputs = f"one of {status.outputs} outputs" if status.outputs > 1 else "the output"

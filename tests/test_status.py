@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from check_celery_workers.node import join
-from check_celery_workers.status import Answers, Status
+from check_celery_workers.reader import doubt_of
+from check_celery_workers.reply import Replies
+from check_celery_workers.status import Status
 
 
-def read(text: str, *more: str) -> Status:
-    status = Status(Answers())
+def read(text: str, *more: str, whole: bool = True) -> tuple[Replies, Status]:
+    """Return the replies in a text that comes in these pieces, and how it ended; `whole` if nothing is lost at its end."""
+    replies = Replies()
+    status = Status(replies)
     for piece in (text, *more):
         status.feed(piece)
-    return status
+    status.finish(whole=whole)
+    return replies, status
 
 
-def nodes(status: Status) -> set[str]:
-    return {join(worker, digits) for worker, indexes in status.answers.workers.items() for digits in indexes}
+def doubt(status: Status) -> str | None:
+    """Return why the text is doubted."""
+    found = doubt_of(status, None)
+    return found and ": ".join(filter(None, (found.problem, found.reason)))
+
+
+QUEUE = "    * {'name': 'qa', 'exchange': {'name': 'qa', 'type': 'direct'}, 'routing_key': 'qa'}\n"
+QUEUE_JSON = '{"name": "qa", "exchange": {"name": "qa"}, "routing_key": "qa"}'
 
 
 @pytest.mark.parametrize(
@@ -43,11 +53,11 @@ def nodes(status: Status) -> set[str]:
     ],
 )
 def test_a_line_that_is_an_answer(line: str) -> None:
-    status = read(f"{line}\n")
-    assert nodes(status) == {"w-1@a"}
-    assert status.doubt is None
+    replies, status = read(f"{line}\n")
+    assert replies.nodes() == {"w-1@a"}
+    assert doubt(status) is None
     assert not status.reason
-    assert not status.answers.malfunctioning
+    assert not replies.errors
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,7 @@ def test_a_line_that_is_an_answer(line: str) -> None:
     ],
 )
 def test_any_node_name_is_read(node: str) -> None:
-    assert nodes(read(f"->  {node}: OK\n")) == {node}
+    assert read(f"->  {node}: OK\n")[0].nodes() == {node}
 
 
 @pytest.mark.parametrize(
@@ -80,10 +90,8 @@ def test_any_node_name_is_read(node: str) -> None:
         pytest.param("@a: OK", id="an empty NAME"),
         pytest.param("w@: OK", id="an empty SERVER"),
         pytest.param("worker: OK", id="no at sign"),
-        pytest.param("mail to admin@example.com: OK", id="a sentence with an address"),
-        pytest.param("[2026-01-01 00:00:00,000: INFO/MainProcess] w-1@a: OK", id="a line of a log"),
         pytest.param("        w-1@a: OK", id="eight blanks in front"),
-        pytest.param("-> <- w-1@a: OK", id="two arrows"),
+        pytest.param("->  w-1@a: OK->  w-2@a: OK", id="two replies on one line"),
         pytest.param('{"w-1@a": "pong"}', id="JSON with a string as the reply"),
         pytest.param('{"level": "info", "user@host": {}}', id="JSON of a log with an address as key"),
         pytest.param('{"message": "w-1@a: OK"}', id="JSON of a log with an answer as message"),
@@ -96,38 +104,38 @@ def test_any_node_name_is_read(node: str) -> None:
     ],
 )
 def test_a_line_that_is_not_an_answer(line: str) -> None:
-    status = read(f"{line}\n")
-    assert not status.answers.workers
-    assert status.doubt == f"no worker's answer in the status text: {line.strip()}"
+    replies, status = read(f"{line}\n")
+    assert not replies.groups
+    assert str(doubt(status)).startswith("no worker's answer in the status text: ")
+
+
+@pytest.mark.parametrize("line", ["mail to admin@example.com: OK", "12:00:00 INFO w-1@a: OK", "status-1  | ->  w@a: OK"])
+def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -> None:
+    _, status = read(f"{line}\n")
+    assert doubt(status) == (
+        "no worker's answer in the status text: replies stand behind other text on their lines: " + " ".join(line.split())
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "malfunctioning"),
+    ("text", "errors", "without_queue"),
     [
-        pytest.param("w@a: ERROR\n", {"w@a": "it answered ERROR"}, id="ERROR"),
+        pytest.param("w@a: ERROR\n", {"w@a"}, set(), id="ERROR"),
+        pytest.param('{"w@a": {"error": "late"}, "v@a": {"ok": "pong"}}\n', {"w@a"}, set(), id="an error in JSON"),
+        pytest.param(f"v@a: OK\n{QUEUE}w@a: OK\n    - empty -\n", set(), {"w@a"}, id="no queue, as text"),
+        pytest.param(f"w@a: OK\n    []\nv@a: OK\n{QUEUE}", set(), {"w@a"}, id="no queue, as an empty list in text"),
+        pytest.param(f'{{"w@a": [], "v@a": [{QUEUE_JSON}]}}\n', set(), {"w@a"}, id="no queue, as JSON"),
+        pytest.param("w@a: OK\n    - empty -\n", set(), set(), id="empty, where nobody shows a queue"),
+        pytest.param(f"w@a: OK\n- empty -\nv@a: OK\n{QUEUE}", set(), set(), id="a line that is not indented"),
+        pytest.param(f"    - empty -\nw@a: OK\n{QUEUE}", set(), set(), id="an indented line before the first reply"),
         pytest.param(
-            '{"w@a": {"error": "timeout"}, "v@a": {"ok": "pong"}}\n',
-            {"w@a": "it answered ERROR"},
-            id="an error in JSON",
+            f"w@a: OK\n{QUEUE}\n1 node online.\n    - empty -\n", set(), set(), id="an indented line after the last line"
         ),
-        pytest.param(
-            "v@a: OK\n    * {'name': 'celery'}\nw@a: OK\n    - empty -\n",
-            {"w@a": "it consumes from no queue"},
-            id="no queue, as text",
-        ),
-        pytest.param(
-            "w@a: OK\n    []\nv@a: OK\n", {"w@a": "it consumes from no queue"}, id="no queue, as an empty list in text"
-        ),
-        pytest.param(
-            '{"w@a": [], "v@a": [{"name": "celery"}]}\n', {"w@a": "it consumes from no queue"}, id="no queue, as JSON"
-        ),
-        pytest.param("w@a: OK\n- empty -\n", {}, id="a line that is not indented"),
-        pytest.param("    - empty -\nw@a: OK\n", {}, id="an indented line before the first answer"),
-        pytest.param("w@a: OK\n\n1 node online.\n    - empty -\n", {}, id="an indented line after the closing line"),
     ],
 )
-def test_a_worker_is_malfunctioning_for_a_reason(text: str, malfunctioning: dict[str, str]) -> None:
-    assert read(text).answers.malfunctioning == malfunctioning
+def test_what_a_worker_replied_is_kept(text: str, errors: set[str], without_queue: set[str]) -> None:
+    replies, _ = read(text)
+    assert (replies.errors, replies.without_queue) == (errors, without_queue)
 
 
 WARNING = "/x/celery/app/control.py:56: DuplicateNodenameWarning: Received multiple replies from node"
@@ -161,27 +169,27 @@ WARNING = "/x/celery/app/control.py:56: DuplicateNodenameWarning: Received multi
     ],
 )
 def test_a_node_is_duplicate_that_answers_twice_to_one_question(text: str, duplicates: set[str]) -> None:
-    assert read(text).answers.duplicates == duplicates
+    assert read(text)[0].duplicates == duplicates
 
 
 def test_the_lines_below_an_answer_may_come_later() -> None:
-    status = read("v@a: OK\nw@a: OK\n", "    - empty -\n", "x@a: OK\n")
-    assert status.answers.malfunctioning == {"w@a": "it consumes from no queue"}
+    replies, _ = read(f"v@a: OK\n{QUEUE}w@a: OK\n", "    - empty -\n", "x@a: OK\n")
+    assert replies.without_queue == {"w@a"}
 
 
 def test_a_node_that_answers_the_next_question_is_not_duplicate() -> None:
-    answers = Answers()
+    replies = Replies()
     for text in ("v@a: OK\n", "v@a: OK\nw@a: OK\n", "w@a: OK\nw@a: OK\n"):
-        status = Status(answers)
-        status.feed(text)
-    assert nodes(status) == {"v@a", "w@a"}
-    assert status.answers.duplicates == {"w@a"}
+        Status(replies).feed(text)
+    assert (replies.nodes(), replies.count) == ({"v@a", "w@a"}, 2)
+    assert replies.duplicates == {"w@a"}
 
 
 def test_the_answers_of_all_outputs_add_up() -> None:
-    status = read('v@a: OK\n\n1 node online.\n{"w@a": {"ok": "pong"}}\n\n1 node online.\n', "x@b: OK\n", "y@b: OK\n")
-    assert nodes(status) == {"v@a", "w@a", "x@b", "y@b"}
-    assert status.doubt is None
+    text = 'v@a: OK\n\n1 node online.\n{"w@a": {"ok": "pong"}}\n\n1 node online.\n'
+    replies, status = read(text, "x@b: OK\n", "y@b: OK\n")
+    assert replies.nodes() == {"v@a", "w@a", "x@b", "y@b"}
+    assert doubt(status) is None
 
 
 @pytest.mark.parametrize(
@@ -193,7 +201,6 @@ def test_the_answers_of_all_outputs_add_up() -> None:
         pytest.param(
             "w@a: OK\n\n2 nodes online.\n", "it names 1 of the 2 nodes that it counts", id="fewer than it counts"
         ),
-        pytest.param("1 node online.\n", "it names 0 of the 1 nodes that it counts", id="none of what it counts"),
         pytest.param(
             "v@a: OK\nw@a: OK\n\n2 nodes online.\nw@a: OK\n\n2 nodes online.\n",
             "it names 1 of the 2 nodes that it counts",
@@ -207,7 +214,7 @@ def test_the_answers_of_all_outputs_add_up() -> None:
     ],
 )
 def test_a_text_that_is_not_whole_is_doubted(text: str, truncated: str | None) -> None:
-    assert read(text).doubt == (truncated and f"the status text is not whole: {truncated}")
+    assert doubt(read(text)[1]) == (truncated and f"the status text is not whole: {truncated}")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +248,7 @@ def test_a_text_that_is_not_whole_is_doubted(text: str, truncated: str | None) -
     ],
 )
 def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
-    assert read(text).doubt == f"no worker's answer in the status text: {reason}"
+    assert doubt(read(text)[1]) == f"no worker's answer in the status text: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +260,7 @@ def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
     ],
 )
 def test_no_node_replied(line: str) -> None:
-    status = read(f"{line}\n")
+    _, status = read(f"{line}\n")
     assert status.nobody
     assert not status.empty
-    assert status.doubt is None
+    assert doubt(status) is None

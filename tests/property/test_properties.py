@@ -16,7 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from running import CRITICAL, OK, WARNING, check
 
-from check_celery_workers.pattern import Pattern, PatternIndex
+from check_celery_workers.pattern import first_match
 
 hundred_examples = examples(100)
 
@@ -339,7 +339,7 @@ def patterns_of(draw: st.DrawFn, node: str) -> str:
 @given(nodes=st.lists(SHORT_NODES, min_size=1, max_size=8), data=st.data())
 def test_the_first_pattern_that_matches_is_found(nodes: list[str], data: st.DataObject) -> None:
     texts = [data.draw(patterns_of(node)) for node in nodes for _ in range(3)]
-    patterns = [Pattern(text, 0, None) for text in data.draw(st.permutations(texts))]
-    index = PatternIndex(patterns)
+    patterns = data.draw(st.permutations(texts))
+    find = first_match(patterns)
     for node in nodes:
-        assert index.first(node) is next((pattern for pattern in patterns if fnmatchcase(node, pattern.text)), None)
+        assert find(node) == next((place for place, text in enumerate(patterns) if fnmatchcase(node, text)), None)
