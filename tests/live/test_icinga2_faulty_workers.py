@@ -10,7 +10,7 @@ from ages import ageless
 from fleet import Fleet
 from icinga2 import SERVICES, Icinga2, Result, host
 from paths import CONTRIB
-from running import CRITICAL, OK, PLUGIN, timeless
+from running import CRITICAL, OK, PLUGIN, perfdata, timeless
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon]
 
@@ -25,12 +25,10 @@ def fleet() -> Iterator[Fleet]:
         yield fleet
 
 
-def perfdata(*, malfunctioning: int = 0, oldest_task: str = "0s", queues: int = 0) -> str:
-    return (
-        f"duplicate=0;0;;0 malfunctioning={malfunctioning};;0;0 missing=0;;0;0;2 missing_servers=0;;;0"
-        f" oldest_task={oldest_task};;;0 online=2;;;0 queues={queues};;0;0 time=0.5s;;;0 unexpected=0;0;;0"
-        " unexpected_servers=0;;;0"
-    )
+def expected(**others: str) -> str:
+    """Return the perfdata; `others` are those that are not as in a fleet that is well."""
+    well = {"missing": "0;;0;0;2", "online": "2;;;0", "oldest_task": "0s;;;0", "queues": "0;;0;0", "time": "0.5s;;;0"}
+    return perfdata(**{**well, **others})
 
 
 def shown(result: Result) -> Result:
@@ -57,7 +55,7 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
     node = Icinga2(tmp_path / "icinga2", plugins, {f"conf.d/{name}": text for name, text in files.items()})
     with node.running() as icinga:
         assert shown(icinga.result("app1", until=lambda result: result.state == OK)) == Result(
-            OK, "CELERY WORKERS OK - 2 of 2 workers online on 2 servers ", "", perfdata()
+            OK, "CELERY WORKERS OK - 2 of 2 workers online on 2 servers ", "", expected()
         )
 
         fleet.add_consumer("worker-1@app1", "order")
@@ -66,7 +64,7 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
             CRITICAL,
             "CELERY WORKERS CRITICAL - 1 queue short: orders ",
             "Queue orders is consumed by 0 workers instead of at least 1",
-            perfdata(queues=1),
+            expected(queues="1;;0;0"),
         )
 
         fleet.send("proj.endless", queue="emails")
@@ -76,7 +74,7 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
             "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short ",
             "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE\\n"
             "Queue orders is consumed by 0 workers instead of at least 1",
-            perfdata(malfunctioning=1, oldest_task="AGE", queues=1),
+            expected(malfunctioning="1;;0;0", oldest_task="AGE;;;0", queues="1;;0;0"),
         )
 
         fleet.add_consumer("worker-1@app1", "orders")
@@ -85,5 +83,5 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
             CRITICAL,
             "CELERY WORKERS CRITICAL - 1 worker malfunctioning: mail@app2 ",
             "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE",
-            perfdata(malfunctioning=1, oldest_task="AGE"),
+            expected(malfunctioning="1;;0;0", oldest_task="AGE;;;0"),
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ages import ageless
 from fleet import Fleet
 from processes import run_merged
 
@@ -39,7 +40,7 @@ def check_line(fleet: Fleet, line: str, *arguments: str) -> str:
     """Do the same with a line of shell."""
     line = f"{line} 2>&1 | {shlex.join((*PLUGIN, *arguments))}"
     done = run_merged("sh", "-c", line, cwd=fleet.directory, env=fleet.environment)
-    return f"{done.stdout}exit code {done.returncode}\n"
+    return f"{ageless(done.stdout)}exit code {done.returncode}\n"
 
 
 def check_expected(fleet: Fleet) -> str:
