@@ -109,14 +109,11 @@ def test_a_line_that_is_not_an_answer(line: str) -> None:
     assert str(doubt(status)).startswith("no worker's answer in the status text: ")
 
 
-@pytest.mark.parametrize(
-    "line", ["mail to admin@example.com: OK", "12:00:00 INFO w-1@a: OK", "status-1  | ->  w@a: OK"]
-)
+@pytest.mark.parametrize("line", ["mail to admin@example.com: OK", "12:00:00 INFO w-1@a: OK", "status-1  | ->  w@a: OK"])
 def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -> None:
     _, status = read(f"{line}\n")
     assert doubt(status) == (
-        "no worker's answer in the status text: replies stand behind other text on their lines: "
-        + " ".join(line.split())
+        "no worker's answer in the status text: replies stand behind other text on their lines: " + " ".join(line.split())
     )
 
 
@@ -132,10 +129,7 @@ def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -
         pytest.param(f"w@a: OK\n- empty -\nv@a: OK\n{QUEUE}", set(), set(), id="a line that is not indented"),
         pytest.param(f"    - empty -\nw@a: OK\n{QUEUE}", set(), set(), id="an indented line before the first reply"),
         pytest.param(
-            f"w@a: OK\n{QUEUE}\n1 node online.\n    - empty -\n",
-            set(),
-            set(),
-            id="an indented line after the last line",
+            f"w@a: OK\n{QUEUE}\n1 node online.\n    - empty -\n", set(), set(), id="an indented line after the last line"
         ),
     ],
 )

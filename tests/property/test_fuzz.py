@@ -16,6 +16,7 @@ from running import OK, UNKNOWN, Outcome, check
 from check_celery_workers.errors import UsageError
 from check_celery_workers.inventory import Inventory
 from check_celery_workers.source import Lines
+from check_celery_workers.reply import Replies
 from check_celery_workers.status import Status
 
 pytestmark = pytest.mark.exhaustive
