@@ -1,0 +1,309 @@
+"""Situations that people who run Celery fleets met, and faults of the same kinds, through the installed program.
+
+A case of tests/field is `NAME.args`, its arguments and below them the exit code and words that are right (`!` in front
+of either: not these), with `NAME.txt`, the text on standard input, or `NAME.sh`, a stand-in for the status command.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from paths import CLONE
+from processes import MARK, started_with, wait_for
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, outcome_of, run
+
+FIELD = CLONE / "tests" / "field"
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
+
+
+class Case(NamedTuple):
+    """A situation and what is right in it."""
+
+    name: str
+    arguments: str
+    code: str
+    words: str
+
+    def run(self) -> Outcome:
+        """Run the plugin as a shell does, from the folder of the cases."""
+        text = FIELD / f"{self.name}.txt"
+        return outcome_of(
+            "sh",
+            "-c",
+            f'exec "$PLUGIN" {self.arguments}',
+            text=text.read_bytes() if text.exists() else "",
+            env={**os.environ, "PLUGIN": PLUGIN},
+            cwd=FIELD,
+        )
+
+
+def cases() -> list[Case]:
+    """Return all of them."""
+    found = []
+    for path in sorted(FIELD.glob("*.args")):
+        arguments, right = path.read_text(encoding="utf-8").splitlines()
+        code, words = right.split("; ", 1)
+        found.append(Case(path.stem, arguments, code, words))
+    return found
+
+
+# Where the contract fixes the whole first line, up to the perfdata.
+FIRST_LINES = {
+    "01-two-apps-one-name-one-dead": "UNKNOWN - one of 2 outputs: no nodes replied",
+    "05-inspect-active-idle": "OK - 1 of 1 worker online on 1 server",
+    "07-celery4-ping-of-two-apps": "OK - 2 of 2 workers online on 2 servers",
+    "14-node-with-space": "OK - 1 of 1 worker online on 1 server",
+    "25-address-and-queue-names": "OK - 2 of 2 workers online on 2 servers",
+    "26-rolling-two-versions": "WARNING - 1 worker duplicate: celery@sto-worker-1",
+    "27-supervisord-process-num": "CRITICAL - 1 of 3 workers missing: myworker_01@web1",
+    "29-backticks-in-names": "OK - 2 of 2 workers online on 2 servers",
+    "34-ranges-in-perfdata": "OK - 2 of 2 workers online on 2 servers",
+    "35-ssh-post-quantum-warning": "OK - 1 of 1 worker online on 1 server",
+    "36-kubectl-exec-nobody": "CRITICAL - 2 of 2 workers missing: celery@worker-*",
+    "43-container-ids-active-queues": "OK - 2 of 2 workers online on 2 servers",
+    "45-json-log-of-the-warning": "WARNING - 1 worker duplicate: celery@a",
+    "47-short-and-full-host-names": "CRITICAL - 3 of 3 workers missing, 3 unexpected",
+    "51-ignored-drained-worker": "OK - 1 of 1 worker online on 1 server",
+}
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_a_situation(case: Case) -> None:
+    outcome = case.run()
+    if case.code.startswith("!"):
+        assert outcome.code != int(case.code[1:]), outcome.output
+    else:
+        assert outcome.code == int(case.code), outcome.output
+    if case.words.startswith("!"):
+        assert case.words[1:] not in outcome.output
+    else:
+        assert case.words in outcome.output
+    state = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[outcome.code]
+    assert outcome.output.startswith(f"CELERY WORKERS {state} - ")
+    if case.name in FIRST_LINES:
+        assert outcome.headline == f"CELERY WORKERS {FIRST_LINES[case.name]}"
+
+
+def test_no_situation_is_without_its_text() -> None:
+    names = [case.name for case in cases()]
+    assert len(names) > 30
+    assert set(FIRST_LINES) <= set(names)
+    for name in names:
+        assert (FIELD / f"{name}.txt").exists() != (FIELD / f"{name}.sh").exists()
+
+
+UNREACHABLE = (
+    "Error: Unable to run the `status` command. Reason: Error 111 connecting to 127.0.0.1:6442. Connection refused.\n"
+)
+NO_BROKER = "Error: Could not connect to the message broker. Reason: Error 111\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "words"),
+    [
+        pytest.param(
+            "v-1..1@b other@c",
+            f"->  v-1@b: OK\n{UNREACHABLE}",
+            "Error 111 connecting to 127.0.0.1:6442. Connection refused.",
+            id="the-broker-dies-while-the-pipe-is-read",
+        ),
+        pytest.param(
+            "w-1..1@a v-1..1@b",
+            f"w-1@a: OK\n\n1 node online.\n{NO_BROKER}",
+            "Could not connect to the message broker. Reason: Error 111",
+            id="the-second-of-two-apps-cannot-be-asked",
+        ),
+        pytest.param(
+            "w-1..1@a",
+            f"w-1@a: OK\n\n1 node online.\n{NO_BROKER}",
+            "Could not connect to the message broker. Reason: Error 111",
+            id="the-second-cannot-be-asked-and-nothing-else-is-missing",
+        ),
+    ],
+)
+def test_an_output_that_fails_after_a_reply(arguments: str, text: str, words: str) -> None:
+    outcome = run(*arguments.split(), text=text)
+    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
+    assert words in outcome.headline
+    assert outcome.code == UNKNOWN
+    assert "was missing" not in outcome.output
+
+
+def test_a_command_of_which_one_output_has_no_reply_and_another_fails() -> None:
+    script = f"echo 'Error: No nodes replied within time constraint' >&2; echo '{NO_BROKER.strip()}' >&2; exit 69"
+    outcome = run("w-1..1@a", "v-1..1@b", "--", "sh", "-c", script)
+    assert "Could not connect to the message broker" in outcome.headline
+    assert outcome.code == UNKNOWN
+
+
+SECRETS = [
+    "Error: Unable to run the `status` command. Reason: Port could not be cast to integer value as 'SEKRET'",
+    "Error: Unable to run the `status` command. Reason: invalid literal for int() with base 10: 'SEKRET'",
+    "ValueError: Port could not be cast to integer value as 'app:SEKRET'",
+    "Error: cannot connect to amqp://app:SEKRET@rabbit:5672//: refused",
+    "Error: cannot connect to amqps://app:SEK/RET@rabbit:5672//: refused",
+    "OperationalError: rediss://:SEKRET@cache.example.com:6380/0?ssl_cert_reqs=none is down",
+    "Error: broker sentinel://:SEKRET@r0:26379/0;sentinel://:SEKRET@r1:26379/0 failed",
+]
+
+
+@pytest.mark.parametrize("verbosity", [[], ["-v"], ["-vv"], ["-vvv"]], ids=["plain", "v", "vv", "vvv"])
+def test_a_password_in_a_text_leaves_neither_whole_nor_in_part(verbosity: list[str]) -> None:
+    for line in SECRETS:
+        for before in ("", "w@a: OK\n", "->  w@a: OK\n\n1 node online.\n"):
+            outcome = check("w@a", *verbosity, text=f"{before}{line}\n")
+            assert outcome.code == UNKNOWN or before
+            assert not any(secret in outcome.output for secret in ("SEKRET", "SEK/", "RET@")), outcome.output
+
+
+@pytest.mark.parametrize("line", SECRETS)
+def test_a_password_in_what_a_command_prints_leaves_neither_whole_nor_in_part(line: str) -> None:
+    script = 'echo "$LINE" >&2; exit 69'
+    outcome = run("w@a", "-vvv", "--", "sh", "-c", script, env={**os.environ, "LINE": line})
+    assert outcome.code == UNKNOWN
+    assert not any(secret in outcome.output for secret in ("SEKRET", "SEK/", "RET@")), outcome.output
+
+
+def test_the_credentials_in_a_url_are_two_asterisks() -> None:
+    outcome = run("w@a", text="Error: cannot connect to amqp://app:S3cret@rabbit:5672//: refused\n")
+    assert outcome.headline.endswith("Error: cannot connect to amqp://**@rabbit:5672//: refused")
+
+
+def test_a_file_that_is_one_url_is_not_read_out(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("https://user:ghp_token123@github.com\n")
+    for verbosity in ([], ["-v"], ["-vv"], ["-vvv"]):
+        outcome = run("-f", "credentials", *verbosity, text="x@github.com: OK\n", cwd=tmp_path)
+        assert outcome.code in {CRITICAL, UNKNOWN}
+        assert "ghp_token123" not in outcome.output
+
+
+def test_without_settling_the_line_below_the_last_answer_is_waited_for() -> None:
+    script = 'echo "w@a: OK"; sleep 0.01; echo "    - empty -"; sleep 100'
+    outcome = run("w@a", "--settle", "0", "--", "sh", "-c", script, "celery", "inspect", "active_queues")
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 worker malfunctioning: w@a"
+    assert outcome.findings == ["Worker w@a was malfunctioning, it consumes from no queue"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGALRM], ids=["SIGKILL", "SIGALRM"])
+def test_a_plugin_that_is_killed_takes_the_command_along(tmp_path: Path, number: signal.Signals) -> None:
+    started = tmp_path / "started"
+    command = [PLUGIN, "w@a", "-t", "100", "--", "sh", "-c", 'touch "$0"; exec sleep 100', str(started)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as plugin:
+        wait_for(started.exists, "the command has not begun")
+        plugin.send_signal(number)
+        plugin.wait()
+    wait_for(lambda: not started_with(os.environ[MARK]), "the command has not ended")
+
+
+def test_what_a_child_writes_just_after_the_command_ended_is_read() -> None:
+    assert run("w@a", "--", "bash", "-c", 'echo "w@a: OK" > >(sleep 0.1; cat)').code == OK
+
+
+def test_the_deadline_holds_while_it_compares(tmp_path: Path) -> None:
+    patterns = tmp_path / "patterns"
+    patterns.write_text("".join(f"*x{i}*y*=0..\n" for i in range(1000)))
+    text = "".join(f"worker-{i}@host{i % 50}.example.com: OK\n" for i in range(20_000))
+    outcome = run("-t", "1", "-f", str(patterns), text=text)
+    # Whoever is fast enough for a verdict may give it.
+    assert outcome.code in {WARNING, UNKNOWN}
+    assert outcome.code == WARNING or "timeout" in outcome.headline
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "first_line"),
+    [
+        pytest.param(
+            "w-1..1@a",
+            "-> w-1@a: OK\n        pong\n-> w-1@a: OK\n        pong\n",
+            "OK - 1 of 1 worker online on 1 server",
+            id="the-same-fleet-asked-twice-by-Celery-4",
+        ),
+        pytest.param(
+            "w-1..1@a --ignore *",
+            "w-1@a: OK\nw-3@a: OK\nw-03@a: OK\nz-3@a: OK\nz-03@a: OK\n",
+            "OK - 1 of 1 worker online on 1 server",
+            id="ignored-workers-are-no-duplicates",
+        ),
+        pytest.param(
+            "w@a --ignore dev-*",
+            "dev-1@x: ERROR\nw@a: OK\n",
+            "OK - 1 of 1 worker online on 1 server",
+            id="an-ignored-worker-does-not-malfunction",
+        ),
+        pytest.param(
+            "w-2@a w-[01]@a=0..0 --ignore w-[01]@a",
+            "w-0@a: OK\nw-1@a: OK\nw-2@a: OK\n",
+            "OK - 2 of 2 workers online on 1 server",
+            id="an-ignored-name-settles-which-is-unexpected",
+        ),
+        pytest.param(
+            "w-1..3@a -c 33.3333%",
+            "w-1@a: OK\nw-2@a: OK\n",
+            "CRITICAL - 1 of 3 workers missing: w-3@a",
+            id="no-rounding",
+        ),
+    ],
+)
+def test_a_first_line(arguments: str, text: str, first_line: str) -> None:
+    assert run(*arguments.split(), text=text).headline == f"CELERY WORKERS {first_line}"
+
+
+def test_json_of_another_kind_is_no_reply() -> None:
+    outcome = run("celery@web1", text='{"celery@web1": {"event": "worker-offline"}}\n')
+    assert outcome.code == UNKNOWN
+    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
+
+
+def test_no_command_is_accepted_where_the_arguments_are_those_of_others(tmp_path: Path) -> None:
+    outcome = run("--no-command", "w@a", "--", "touch", "pwned", text="w@a: OK\n", cwd=tmp_path)
+    assert outcome.code == UNKNOWN
+    assert outcome.output.startswith("CELERY WORKERS UNKNOWN - ")
+    assert list(tmp_path.iterdir()) == []
+    assert run("--no-command", "w@a", text="w@a: OK\n").code == OK
+
+
+def test_a_machine_without_dev_null(tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    if os.geteuid() or unshare is None:
+        pytest.skip("needs root, and unshare from Debian's util-linux")
+    script = 'mount -t tmpfs none /dev && exec "$0" w@a <&-'
+    done = subprocess.run(
+        [unshare, "--mount", "sh", "-c", script, PLUGIN], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    if "mount:" in done.stderr:
+        pytest.skip("needs the right to mount a tmpfs")
+    assert (done.stderr, done.returncode) == ("", UNKNOWN)
+    assert done.stdout.startswith("CELERY WORKERS UNKNOWN - ")
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("first", ["auto", "0", "1"])
+def test_one_spare_worker_under_two_spellings_is_one(first: str) -> None:
+    text = "w-0@a: OK\nw-1@a: OK\nw-2@a: OK\nw-02@a: OK\n"
+    outcome = run("w-2@a", "?-[0-2]@a=0..1", "--first-index", first, text=text)
+    assert outcome.code == WARNING
+    assert outcome.perfdata["unexpected"].startswith("1;")
+    assert "Pattern" not in outcome.output
+
+
+def test_a_baseline_of_a_failed_text_is_none() -> None:
+    outcome = run("--baseline", text=f"w@a: OK\n{UNREACHABLE}")
+    assert outcome.code == UNKNOWN
+    assert outcome.output.startswith("CELERY WORKERS UNKNOWN - ")
+    assert "w@a" not in outcome.output.splitlines()
+
+
+@pytest.mark.parametrize("first", ["auto", "0", "1"])
+def test_no_pattern_counts_a_worker_of_a_group_that_a_fixed_form_expects(first: str) -> None:
+    padded = run("w-2@a", "w-?@a=1", "--first-index", first, text="w-00@a: OK\nw-01@a: OK\nw-02@a: OK\n")
+    assert padded.headline == "CELERY WORKERS CRITICAL - 1 of 3 workers missing, 1 unexpected"
+    arguments = ["w-2@a", "?-[0-2]@a=2", "--duplicate-warning", "~:", "--first-index", first]
+    spelled = run(*arguments, text="w-0@a: OK\nw-1@a: OK\nw-2@a: OK\nw-02@a: OK\n")
+    assert spelled.headline.startswith("CELERY WORKERS CRITICAL - 2 of 4 workers missing, 1 unexpected")
