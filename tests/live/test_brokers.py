@@ -58,15 +58,16 @@ class Site(NamedTuple):
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
     """Start a site for each broker that there is, all at once; a test that changes one changes it back."""
 
-    def site(name: str) -> Site:
-        broker = stack.enter_context(BROKERS[name](tmp_path_factory.mktemp(name))) if name in BROKERS else None
+    def site(name: str, directory: Path) -> Site:
+        broker = stack.enter_context(BROKERS[name](directory)) if name in BROKERS else None
         fleet = stack.enter_context(Fleet(broker=broker.url) if broker else Fleet())
         fleet.start(*NODES)
         return Site(broker, fleet)
 
     names = ["filesystem", *(name for name, kind in BROKERS.items() if kind.installed())]
+    directories = [tmp_path_factory.mktemp(name) for name in names]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
-        yield dict(zip(names, pool.map(site, names)))
+        yield dict(zip(names, pool.map(site, names, directories)))
 
 
 @pytest.fixture(params=BROKERS)
@@ -182,7 +183,13 @@ def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:
         )
         output, code = check(fleet, command=fleet.status_command("-t", "5"))
         assert code == UNKNOWN
-        assert re.fullmatch(f"CELERY WORKERS UNKNOWN - {reason}\n", output)
+        assert re.fullmatch(
+            r"CELERY WORKERS UNKNOWN - \S+ ended with exit status \d+, 0 of 3 workers had answered, "
+            f"no answer from server serverA, celery@serverB: {reason}\n"
+            "Server serverA had not answered, accounts for 2 workers\n"
+            "Server serverB had not answered, accounts for 1 worker: celery@serverB\n",
+            output,
+        )
 
 
 def test_celery_ends_with_a_plugin_that_is_killed(site: Site) -> None:
