@@ -100,7 +100,7 @@ def check(fleet: Fleet, *limits: str, command: list[str] | None = None) -> Outco
     options = [f"--task-limit={limit}" for limit in (*limits, HIGH)]
     with all_ended() as mark:
         said = run(
-            *(*EXPECTED, *options, "-t", "60", "--", *(command or fleet.inspect_command("-t", "10"))),
+            *(*EXPECTED, *options, "-t", "60", "--", *(command or fleet.inspect_command("-t", "5"))),
             env={**fleet.environment, **mark},
             cwd=fleet.directory,
         ).timeless
@@ -119,7 +119,7 @@ def test_ok_idle(fleet: Fleet) -> None:
 
 
 def test_ok_busy(fleet: Fleet) -> None:
-    with fleet.busy("orders", "emails", seconds=2):
+    with fleet.busy("orders", "emails", seconds=1):
         assert check(fleet) == WELL_AND_BUSY
 
 
