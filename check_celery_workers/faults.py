@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from check_celery_workers.finding import NODE, Comparison, Faults
 from check_celery_workers.pattern import first_match
@@ -34,28 +34,42 @@ class TaskLimits:
 def find_faults(
     comparison: Comparison,
     replies: Replies,
-    is_claimed: Callable[[str], bool],
+    claimed: Callable[[str], str | None],
     limits: TaskLimits | None,
     unanswered: Iterable[str],
 ) -> None:
-    """Add the workers that are malfunctioning or duplicate, among the nodes that some EXPECTED has claimed."""
+    """Add the workers that are malfunctioning or duplicate.
+
+    `claimed` returns the name of the worker that some EXPECTED has claimed a node for, or None. It is another one than
+    the node's own if a worker replied in two spellings of its index.
+    """
     faults: dict[str, Faults] = {}
-    for node in filter(is_claimed, replies.errors):
-        faults.setdefault(node, Faults()).error = True
-    for node in filter(is_claimed, replies.without_queue):
-        faults.setdefault(node, Faults()).no_queue = True
-    for node in filter(is_claimed, unanswered):
-        faults.setdefault(node, Faults()).unanswered = True
+
+    def of_claimed(nodes: Iterable[str]) -> Iterator[Faults]:
+        for worker in filter(None, map(claimed, nodes)):
+            yield faults.setdefault(worker, Faults())
+
+    for fault in of_claimed(replies.errors):
+        fault.error = True
+    for fault in of_claimed(replies.without_queue):
+        fault.no_queue = True
+    for fault in of_claimed(unanswered):
+        fault.unanswered = True
     if limits:
-        for node in filter(is_claimed, replies.tasks):
-            ages = [(limits.age(task), task) for task in replies.tasks[node]]
-            comparison.oldest_task = max(comparison.oldest_task, *(age for age, _ in ages))
-            overdue = [(age, task.name) for age, task in ages if limits.is_over(task)]
-            if overdue:
-                fault = faults.setdefault(node, Faults())
-                fault.overdue = max(overdue)
-                fault.overdue_count = len(overdue)
-    for node, cause in faults.items():
-        comparison.add("malfunctioning", NODE, node).cause = cause
-    for node in comparison.repeated.union(filter(is_claimed, replies.duplicates)):
-        comparison.add("duplicate", NODE, node)
+        for node, tasks in replies.tasks.items():
+            for fault in of_claimed([node]):
+                _judge_tasks(comparison, fault, tasks, limits)
+    for worker, fault in faults.items():
+        if fault:
+            comparison.add("malfunctioning", NODE, worker).cause = fault
+    for worker in comparison.repeated.union(filter(None, map(claimed, replies.duplicates))):
+        comparison.add("duplicate", NODE, worker)
+
+
+def _judge_tasks(comparison: Comparison, fault: Faults, tasks: list[Task], limits: TaskLimits) -> None:
+    ages = [(limits.age(task), task) for task in tasks]
+    comparison.oldest_task = max(comparison.oldest_task, *(age for age, _ in ages))
+    overdue = [(age, task.name) for age, task in ages if limits.is_over(task)]
+    if overdue:
+        fault.overdue = max(overdue)
+        fault.overdue_count += len(overdue)
