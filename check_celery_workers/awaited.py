@@ -37,9 +37,9 @@ class AwaitedInventory:
     def notice(self, group: Group, digits: str) -> None:
         """Note a node that replied for the first time."""
         demand = self._groups.get(group)
-        if demand:
+        index = number(digits)
+        if demand and demand.owns(index):
             replied = self._replied.setdefault(group, set())
-            index = number(digits)
             self._missing -= demand.brings(index, replied)
             replied.add(index)
         elif self._limits:

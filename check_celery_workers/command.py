@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import select
@@ -63,7 +64,7 @@ class Command(Source):
                     start_new_session=True,
                 )
             except OSError as error:
-                name = os.devnull if error.filename == os.devnull else self._name
+                name = os.devnull if error.filename == os.devnull and error.errno == errno.ENOENT else self._name
                 raise CannotJudge(f"{name} cannot be started: {error.strerror}") from None
             cleanup.callback(self._stop)
             with contextlib.suppress(OSError):

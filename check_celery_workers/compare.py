@@ -132,12 +132,11 @@ def _match_patterns(inventory: Inventory, unclaimed: dict[Group, set[str]]) -> d
     texts = list(matched)
     find = first_match(texts)
     for group, digits in list(unclaimed.items()):
-        if group in inventory.groups:
-            continue
+        demand = inventory.groups.get(group)
         rest = set()
         for own in digits:
             node = node_name(group, own)
-            place = find(node)
+            place = None if demand and demand.owns(number(own)) else find(node)
             if place is None:
                 rest.add(own)
             else:

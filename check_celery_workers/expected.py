@@ -35,6 +35,7 @@ _EXACT = rf"-[0-9{_FROM_BRACES}]*{_FROM_BRACES}[0-9{_FROM_BRACES}]*@"
 _REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
 
 _FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
+_ONE_EACH = f"one EXPECTED per argument or line: {_FORMS}"
 _LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -199,14 +200,14 @@ def _range(start: int, stop: int, step: int) -> range:
 
 def _parse_one(text: str, exact: bool, in_file: bool) -> Expected:
     if text.split() != [text]:
-        _explain_white_space(text, in_file)
+        _explain_white_space(text)
     limit = "=" in text and re.fullmatch(_LIMIT, text)
+    if is_wild(text) and not limit:
+        raise WrongError("a pattern needs the number of workers", _LIMITS)
     if in_file and _is_implausible(limit[1] if limit else text):
         raise WrongError("it is not a node name", _FORMS)
     if limit:
         return _parse_pattern(limit)
-    if is_wild(text):
-        raise WrongError("a pattern needs the number of workers", _LIMITS)
     _explain_first_mistakes(text)
     return _parse_fixed(text, exact)
 
@@ -269,12 +270,11 @@ def _is_implausible(text: str) -> bool:
     return any(c in name for c in "/:=\\\"',;") or any(c in server for c in "/=\\\"',;")
 
 
-def _explain_white_space(text: str, in_file: bool) -> None:
+def _explain_white_space(text: str) -> None:
     reply = re.fullmatch(_REPLY, text.strip())
     if reply and text.strip() != reply[1]:
         raise WrongError("it is a line of status text", f"{_FORMS}, or let --baseline write it")
-    place = "line" if in_file else "argument"
-    raise WrongError("it holds white space", f"one EXPECTED per {place}: {_FORMS}")
+    raise WrongError("it holds white space" if text else "it is empty", _ONE_EACH)
 
 
 def _explain_first_mistakes(text: str) -> None:
@@ -283,9 +283,9 @@ def _explain_first_mistakes(text: str) -> None:
         raise WrongError("it is a part of status text", f"{_FORMS}, or let --baseline write it")
     for character, what in ((",", "a comma"), ('"', "a quotation mark"), ("'", "a quotation mark")):
         if character in text:
-            raise WrongError(f"it holds {what}", f"one EXPECTED per argument or line: {_FORMS}")
+            raise WrongError(f"it holds {what}", _ONE_EACH)
     if text.count("@") > 1:
-        raise WrongError("it holds more than one @", f"one EXPECTED per argument or line: {_FORMS}")
+        raise WrongError("it holds more than one @", _ONE_EACH)
     undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18})\.\.([0-9]{1,18})(@.+)", text)
     if undashed:
         first, last = undashed[2], undashed[3]

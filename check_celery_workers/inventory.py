@@ -17,7 +17,7 @@ from check_celery_workers.expected import (
     parse,
     parse_queue,
 )
-from check_celery_workers.node import Group, node_name, printable
+from check_celery_workers.node import UNNUMBERED, Group, node_name, printable
 
 _COMMENT = r"(?:^|\s)#.*"
 
@@ -55,6 +55,14 @@ class Demand:
         if (0 in replied) == (self.count in replied):
             return sure, {0, self.count}
         return sure | {0 if 0 in replied else self.count}, set()
+
+    def owns(self, index: int) -> bool:
+        """Return whether a worker with this index is judged by the fixed form alone, and by no pattern.
+
+        A form that expects some NAME-i owns every NAME-i of the server.
+        """
+        is_numbered = self.count or len(self.indexes) > (UNNUMBERED in self.indexes)
+        return index in self.indexes or bool(is_numbered and index != UNNUMBERED)
 
     def brings(self, index: int, replied: set[int]) -> bool:
         """Return whether a reply with this index leaves fewer missing than these replies alone."""

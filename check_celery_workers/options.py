@@ -32,8 +32,8 @@ _COMMANDS = {
 _EPILOG = """\
 EXPECTED is one of
   NAME-COUNT@SERVER        COUNT workers NAME-i on SERVER, numbered from 0 or 1
-  NAME-FIRST..LAST@SERVER  the workers NAME-FIRST to NAME-LAST; NAME-3..3@SERVER
-                           is the single worker NAME-3
+  NAME-FIRST..LAST@SERVER  the workers NAME-FIRST to NAME-LAST;
+                           NAME-3..3@SERVER is the single worker NAME-3
   NAME@SERVER              the one worker of exactly that name: celery@web1
   PATTERN=N                N workers whose node name matches: celery@web-*=4
   PATTERN=MIN..MAX         MIN to MAX of them; PATTERN=MIN.. MIN or more
@@ -159,9 +159,9 @@ def parser() -> argparse.ArgumentParser:
     options = _Parser(
         prog="check_celery_workers",
         usage="%(prog)s [OPTION]... [EXPECTED]... [-- COMMAND [ARG]...]",
-        description="Check that the expected Celery workers are online, consume from their queues and\n"
-        "work. The output of `celery status` or `celery inspect` is read from standard\n"
-        "input, or COMMAND is run to get it.",
+        description="Check that the expected Celery workers are online, consume from their queues\n"
+        "and work. The output of `celery status` or `celery inspect` is read from\n"
+        "standard input, or COMMAND is run to get it.",
         epilog=_EPILOG,
         formatter_class=_formatter,
         allow_abbrev=False,

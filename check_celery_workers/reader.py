@@ -143,7 +143,8 @@ def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
     if error and not (isinstance(error, EndedBadly) and (status.nobody or status.silent_outputs)):
         return Doubt(Doubt.IF_MISSING, str(error), status.reason)
     if not (status.replied or status.nobody or status.empty):
-        return Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.cut or status.reason, counts=False)
+        nothing = Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.reason, counts=False)
+        return Doubt(Doubt.ALWAYS, status.cut) if status.cut else nothing
     if status.cut:
         return Doubt(Doubt.IF_MISSING, status.cut)
     if status.silent_outputs:

@@ -254,7 +254,7 @@ class Status:
             self.nobody = True
 
     def _note_cut(self, how: str) -> None:
-        self.cut = f"the status text is not whole: {how}"
+        self.cut = self.cut or f"the status text is not whole: {how}"
 
     def _close(self, claimed: int | None = None) -> None:
         """End the output that is being read; `claimed` is how many nodes it says are online, if it does."""

@@ -17,9 +17,7 @@ NAME = "CELERY WORKERS"
 NO_QUEUES = "the text tells no queues, ask inspect active_queues"
 NO_TASKS = "the text tells no running tasks, ask inspect active"
 NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
-EMPTY_TEXT = (
-    "The status text was empty. Put 2>&1 before the pipe to tell a dead fleet from a status command that failed"
-)
+EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
 # Icinga and Nagios keep some 8 KiB of output.
 MOST_BYTES = 8000
@@ -93,7 +91,8 @@ def doubtful(doubt: Doubt, replied: int, comparison: Comparison | None = None) -
 def _names(findings: list[Finding]) -> str:
     names: list[str] = []
     for finding in in_order(findings):
-        name = subject(finding)
+        only = isinstance(finding.cause, str) and finding.count == 1 and finding.cause
+        name = printable(only) if only else subject(finding)
         if names and sum(map(len, names)) + len(name) > _MOST_NAMES:
             return f"{', '.join(names)} and {len(findings) - len(names):,} more"
         names.append(name)

@@ -50,7 +50,7 @@ CELERY WORKERS CRITICAL - 5 of 5 workers missing | \
 {perfdata(missing="5;;0;0;5", missing_servers="3;;;0", online="0;;;0")}
 Server server-b.example.com was missing, accounts for 2 missing workers
 Server serverA was missing, accounts for 2 missing workers
-Server serverC was missing, accounts for 1 missing worker
+Server serverC was missing, accounts for 1 missing worker: celery@serverC
 """,
         CRITICAL,
     ),
@@ -66,7 +66,7 @@ Worker specialworker-2@serverA was missing
         f"""\
 CELERY WORKERS CRITICAL - 2 of 5 workers missing | \
 {perfdata(missing="2;;0;0;5", missing_servers="1;;;0", online="3;;;0")}
-Server serverC was missing, accounts for 1 missing worker
+Server serverC was missing, accounts for 1 missing worker: celery@serverC
 Worker specialworker-2@serverA was missing
 """,
         CRITICAL,

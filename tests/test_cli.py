@@ -58,7 +58,7 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "w@a -c abc",
-            "argument -c/--critical: 'abc' is no range, write [@]start:end such as 2, 10: or ~: (see --help)",
+            "argument -c/--critical: 'abc' is not a range, write [@]start:end such as 2, 10: or ~: (see --help)",
             id="a range that is a word",
         ),
         pytest.param(
@@ -68,7 +68,7 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "w@a --unexpected-warning 5%",
-            "argument --unexpected-warning: '5%' is no range, write [@]start:end such as 2, 10: or ~: (see --help)",
+            "argument --unexpected-warning: '5%' is not a range, write [@]start:end such as 2, 10: or ~: (see --help)",
             id="percent where only missing workers take it",
         ),
         pytest.param(
@@ -78,27 +78,27 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "w@a -t nan",
-            "argument -t/--timeout: 'nan' is no number of seconds, write 10 or 0.5 (see --help)",
+            "argument -t/--timeout: 'nan' is not a number of seconds, write 10 or 0.5 (see --help)",
             id="a timeout that is not a number",
         ),
         pytest.param(
             "w@a -t inf",
-            "argument -t/--timeout: 'inf' is no number of seconds, write 10 or 0.5 (see --help)",
+            "argument -t/--timeout: 'inf' is not a number of seconds, write 10 or 0.5 (see --help)",
             id="a timeout that never comes",
         ),
         pytest.param(
             "w@a --settle=-1 -- true",
-            "argument --settle: '-1' is no number of seconds, write 10 or 0.5 (see --help)",
+            "argument --settle: '-1' is not a number of seconds, write 10 or 0.5 (see --help)",
             id="a negative time to settle",
         ),
         pytest.param(
             "w@a --attempts 0 -- true",
-            "argument --attempts: '0' is no number of attempts, write 1 or more (see --help)",
+            "argument --attempts: '0' is not a number of attempts, write 1 or more (see --help)",
             id="not a single attempt",
         ),
         pytest.param(
             "w@a --attempts x -- true",
-            "argument --attempts: 'x' is no number of attempts, write 1 or more (see --help)",
+            "argument --attempts: 'x' is not a number of attempts, write 1 or more (see --help)",
             id="attempts that are not a number",
         ),
         pytest.param(
@@ -111,12 +111,12 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
             "argument --first-index: invalid choice: '2' (choose from 'auto', '0', '1') (see --help)",
             id="a choice that does not exist",
         ),
-        pytest.param("w@a --critical=--", "--critical=--: -- is no value (see --help)", id="two dashes as a value"),
-        pytest.param("w@a -qe--", "-qe--: -- is no value (see --help)", id="two dashes as the value of a short option"),
+        pytest.param("w@a --critical=--", "--critical=--: -- is not a value (see --help)", id="two dashes as a value"),
+        pytest.param("w@a -qe--", "-qe--: -- is not a value (see --help)", id="two dashes for a short option"),
         pytest.param("w@a --settle 1", "--settle needs a COMMAND after --", id="settle without a COMMAND"),
         pytest.param("w@a --attempts 2", "--attempts needs a COMMAND after --", id="attempts without a COMMAND"),
         pytest.param("w@a --wait", "--wait needs a COMMAND after --", id="wait without a COMMAND"),
-        pytest.param("w@a --", "there is no COMMAND after the --", id="nothing after the two dashes"),
+        pytest.param("w@a --", "COMMAND is missing after --", id="nothing after the two dashes"),
     ],
 )
 def test_wrong_usage_is_unknown_and_says_what_is_wrong(arguments: str, reason: str) -> None:
@@ -206,7 +206,7 @@ def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
     lines = check("w-7@a", "-v", "--unexpected-warning", "9", text="".join(f"{node}: OK\n" for node in nodes)).findings
     listed = ", ".join(f"{letter * 300}@b" for letter in "uvwx")
     assert lines[-2:] == [
-        "Online on a: 4 workers, v@a, w-2..3@a, w-7..7@a",
+        "Online on a: 4 workers, v@a, w-2..3@a, w-7@a",
         f"Online on b: 4 workers, {listed[:997]}...",
     ]
 
@@ -232,7 +232,7 @@ def test_a_terminal_on_standard_input_is_unknown_at_once() -> None:
     finally:
         os.close(own)
         os.close(terminal)
-    reason = "standard input is a terminal, pipe the text of `celery status` into it (see --help)"
+    reason = "standard input is a terminal, pipe the text of `celery status` into it, or use -- COMMAND (see --help)"
     assert (done.stdout, done.stderr, done.returncode) == (f"CELERY WORKERS UNKNOWN - {reason}\n", "", UNKNOWN)
 
 
@@ -249,7 +249,9 @@ def unended(expected: str, text: bytes) -> Outcome:
 
 def test_an_input_that_does_not_end_is_unknown_at_the_timeout() -> None:
     assert unended("w-2@a", b"w-1@a: OK\n") == Outcome(
-        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered\n", UNKNOWN
+        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered, "
+        "no answer from w-0@a or w-2@a\nWorker w-0@a or w-2@a had not answered\n",
+        UNKNOWN,
     )
 
 
@@ -264,7 +266,10 @@ def test_an_input_that_floods_is_unknown_at_the_timeout() -> None:
         )
         flood.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 0 of 1 workers had answered: y\n",
+        (
+            "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 0 of 1 workers had answered, "
+            "no answer from w@a: y\nServer a had not answered, accounts for 1 worker: w@a\n"
+        ),
         "",
         UNKNOWN,
     )
@@ -275,7 +280,10 @@ def test_a_line_without_an_end_is_unknown() -> None:
         done = subprocess.run([PLUGIN, "w@a"], stdin=zeros.stdout, capture_output=True, text=True, check=False)
         zeros.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        "CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB\n",
+        (
+            "CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB, 0 of 1 workers had answered, "
+            "no answer from w@a\nServer a had not answered, accounts for 1 worker: w@a\n"
+        ),
         "",
         UNKNOWN,
     )
@@ -294,12 +302,12 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
         pytest.param('echo "w@a: OK" | "$PLUGIN" w@a >/dev/full', "", id="standard output is a full disk"),
         pytest.param(
             '"$PLUGIN" w@a <&-',
-            "standard input is closed, pipe the text of `celery status` into it",
+            "standard input is closed, pipe the text of `celery status` into it, or use -- COMMAND",
             id="standard input is closed",
         ),
         pytest.param(
             '"$PLUGIN" w@a <&- 2>&-',
-            "standard input is closed, pipe the text of `celery status` into it",
+            "standard input is closed, pipe the text of `celery status` into it, or use -- COMMAND",
             id="standard input and standard error are closed",
         ),
     ],

@@ -15,8 +15,9 @@ from running import OK, UNKNOWN, Outcome, check
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.inventory import Inventory
-from check_celery_workers.source import Lines
+from check_celery_workers.reader import doubt_of
 from check_celery_workers.reply import Replies
+from check_celery_workers.source import Lines
 from check_celery_workers.status import Status
 
 pytestmark = pytest.mark.exhaustive
@@ -233,15 +234,17 @@ def test_any_expected_is_taken_or_refused_with_a_reason(texts: list[str]) -> Non
 
 def read(pieces: list[bytes]) -> tuple[object, ...]:
     """Return all that is read of a text that comes in these pieces."""
-    lines, answers = Lines(1 << 20), Answers()
-    status = Status(answers)
+    lines, replies = Lines(1 << 20), Replies()
+    status = Status(replies)
     for piece in pieces:
         status.feed(lines.feed(piece))
     status.feed(lines.rest())
-    answers = status.answers
+    status.finish(whole=False)
+    doubt = doubt_of(status, None)
     return (
-        *(answers.workers, answers.malfunctioning, answers.duplicates),
-        *(status.nobody, status.empty, status.truncated, status.doubt, status.reason),
+        *(replies.groups, replies.count, replies.errors, replies.duplicates, replies.queues, replies.without_queue),
+        *(status.nobody, status.empty, status.cut, status.failed, status.reason),
+        doubt and (doubt.when, doubt.problem, doubt.reason),
     )
 
 
