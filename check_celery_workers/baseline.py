@@ -12,7 +12,7 @@ _OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
 
 
 def baseline(groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the EXPECTED lines that describe exactly these workers, and the consumers of each queue.
+    """Return the EXPECTED lines that describe exactly these workers, and each queue with as many consumers or more.
 
     `groups` are the indexes in digits, `queues` the node names that consume from each. What a fixed form cannot say,
     such as a name with a wildcard in it, becomes a pattern for one worker, with ? for what does not print. Patterns
@@ -31,7 +31,7 @@ def baseline(groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterabl
     fixed.sort(key=natural)
     lines = fixed + [f"{text}={count}" for (_, text), count in sorted(patterns.items())]
     return lines + [
-        f"queue {name}={len(set(queues[name]))}" for name in sorted(queues, key=natural) if _is_shared(name)
+        f"queue {name}={len(set(queues[name]))}.." for name in sorted(queues, key=natural) if _is_shared(name)
     ]
 
 

@@ -59,9 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         output = str(unknown("not enough memory"))
     except Exception as error:
-        output = str(
-            unknown(f"a bug, please report it: {type(error).__name__}: {quotable(' '.join(str(error).split()))}")
-        )
+        message = quotable(" ".join(str(error).split()))
+        output = str(unknown(f"a bug, please report it: {type(error).__name__}: {message}"))
         if verbose >= 3:
             output += traceback.format_exc()
     return code if _write(output) else UNKNOWN

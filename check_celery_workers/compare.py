@@ -6,7 +6,7 @@ workers only beyond that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from check_celery_workers.faults import TaskLimits, find_faults
 from check_celery_workers.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Finding
@@ -41,6 +41,11 @@ def compare(
         comparison.present = replies.count
         comparison.servers = {at_server[1:] for _, at_server in replies.groups}
         either = {}
+        # Nothing expects them, so that the ignored ones are left out.
+        unclaimed = {
+            group: {own for own in digits if ignore(node_name(group, own)) is not None}
+            for group, digits in replies.groups.items()
+        }
 
     def is_claimed(node: str) -> bool:
         group, digits = split_node(node)
@@ -49,7 +54,8 @@ def compare(
     find_faults(comparison, replies, is_claimed, limits, unanswered)
     _compare_queues(comparison, inventory, replies)
     if unclaimed or either:
-        _add_unexpected(comparison, inventory, replies, _without(unclaimed, ignore), _without_pairs(either, ignore))
+        unexpected = _unexpected(unclaimed, inventory.groups, ignore)
+        _add_unexpected(comparison, inventory, replies, unexpected, _without_pairs(either, ignore))
     return comparison
 
 
@@ -181,10 +187,15 @@ def _compare_queues(comparison: Comparison, inventory: Inventory, replies: Repli
             finding.number = consumers
 
 
-def _without(unclaimed: dict[Group, set[str]], ignore: Callable[[str], object]) -> dict[Group, set[str]]:
+def _unexpected(
+    unclaimed: dict[Group, set[str]], owned: Mapping[Group, Demand], ignore: Callable[[str], object]
+) -> dict[Group, set[str]]:
+    """Return the unclaimed workers that are not ignored; in a group of a fixed form each index counts once."""
     rest = {}
     for group, digits in unclaimed.items():
         left = {own for own in digits if ignore(node_name(group, own)) is None}
+        if group in owned:
+            left = set({number(own): own for own in sorted(left, reverse=True)}.values())
         if left:
             rest[group] = left
     return rest

@@ -120,7 +120,8 @@ def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
         raise WrongError(
             "a queue has an option of its own", "--queue NAME=N", own=f"write --queue {printable(queue[1])}"
         )
-    texts = _expand(queue[1] if queue else text) if "{" in text else [text]
+    text = queue[1] if queue else text
+    texts = _expand(text) if "{" in text else [text]
     for one in texts:
         if queue:
             yield parse_queue(one.replace(_FROM_BRACES, ""))
@@ -135,7 +136,7 @@ def parse_queue(text: str) -> QueueLimit:
     Raises WrongError.
     """
     limit = re.fullmatch(_LIMIT, text)
-    if not text.strip():
+    if not text.strip() or text.startswith("="):
         raise WrongError("NAME is empty", "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..")
     return QueueLimit(limit[1], *_bounds(limit)) if limit else QueueLimit(text, 1, None)
 
@@ -214,6 +215,8 @@ def _parse_one(text: str, exact: bool, in_file: bool) -> Expected:
 
 def _parse_pattern(limit: re.Match[str]) -> Limit:
     low, high = _bounds(limit)
+    if low > MOST:
+        raise WrongError(f"it means more than {MOST:,} workers", "fewer")
     if not low and high == 0 and not limit[3]:
         raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
     if low > 1 and not is_wild(limit[1]):

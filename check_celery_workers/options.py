@@ -159,9 +159,9 @@ def parser() -> argparse.ArgumentParser:
     options = _Parser(
         prog="check_celery_workers",
         usage="%(prog)s [OPTION]... [EXPECTED]... [-- COMMAND [ARG]...]",
-        description="Check that the expected Celery workers are online, consume from their queues and\n"
-        "work. The output of `celery status` or `celery inspect` is read from standard\n"
-        "input, or COMMAND is run to get it.",
+        description="Check that the expected Celery workers are online, consume from their queues\n"
+        "and work. The output of `celery status` or `celery inspect` is read from\n"
+        "standard input, or COMMAND is run to get it.",
         epilog=_EPILOG,
         formatter_class=_formatter,
         allow_abbrev=False,

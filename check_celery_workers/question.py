@@ -12,7 +12,10 @@ ACTIVE = "active"
 
 PLACEHOLDER = "{}"
 
-_INSPECT = r"\binspect\s+(?:-\S+\s+(?:[\d.]+\s+)?)*([a-z_]+)"
+_INSPECT = (
+    r"\binspect\s(?:.*?\s)??(active_queues|active|clock|conf|memdump|memsample|objgraph|ping|query_task|registered|report|"
+    r"reserved|revoked|scheduled|stats)\b"
+)
 
 
 def has_placeholder(command: Sequence[str]) -> bool:

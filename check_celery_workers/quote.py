@@ -19,7 +19,7 @@ TRACEBACK = "Traceback (most recent call last):"
 # Everything up to the last @, since a password may hold / and @ itself.
 _SECRETS = (
     (r"([a-zA-Z][a-zA-Z0-9+.-]*://)\S*@", r"\1**@"),
-    (r"(?<![^\s'\"=(\[,])[^\s:@/'\"=(\[,]*:[^\s@]*[^\s@:]@(?=[\w.\[-])", "**@"),
+    (r"(?<![^\s'\"=(\[,])[^\s:@/'\"=(\[,]*:(?!//)[^\s@]*[^\s@:]@(?=[\w.\[-])", "**@"),
     (r"(invalid literal for int\(\) with base \d+: |could not be cast to integer value as ).*", r"\1**"),
     (r"(?i)((?:port|scheme|url)[^:'\"]*: ?)(['\"]).*\2", r"\1**"),
     (r"(?i)([?&;][\w-]*(?:pass|pwd|secret|token|key|auth)[\w-]*=)[^\s&;'\"]+", r"\1**"),

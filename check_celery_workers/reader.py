@@ -26,6 +26,7 @@ class Doubt:
     when: ALWAYS, if something is missing (IF_MISSING), or if nothing is (IF_COMPLETE)
     problem, reason: what is wrong with the text, and the line of it that says why, or ""
     counts: whether it makes a difference who has replied and who has not
+    silent: the nodes that had not answered to a second question
     """
 
     ALWAYS, IF_MISSING, IF_COMPLETE = range(3)
@@ -35,6 +36,7 @@ class Doubt:
         self.problem = problem
         self.reason = reason
         self.counts = counts
+        self.silent: set[str] = set()
 
 
 class Reader:
@@ -83,15 +85,17 @@ class Reader:
         first, *more = self._questions
         doubt = self._read_attempts(first, self.replies, awaited, self._settle)
         for question in more:
-            if (doubt and doubt.when == Doubt.ALWAYS) or not self.replies.count:
+            if _ends(doubt, awaited) or not self.replies.count:
                 break
             answers = Replies()
             nodes = AwaitedNodes(self.replies.nodes())
             settle = None if self._settle is None else 0.0
             second = self._read_attempts(question, answers, nodes, settle)
             self.replies.add(answers)
-            if second and second.when != Doubt.IF_COMPLETE and (nodes.missing or second.when == Doubt.ALWAYS):
-                return Doubt(Doubt.ALWAYS, f"asked for {question}, {second.problem}", second.reason)
+            if second and _ends(second, nodes):
+                second.when = Doubt.ALWAYS
+                second.silent = nodes.nodes
+                return second
             self.unanswered |= nodes.nodes
         return doubt
 
@@ -134,6 +138,13 @@ class Reader:
         return doubt_of(status, error)
 
 
+def _ends(doubt: Doubt | None, awaited: Awaited | None) -> bool:
+    """Return whether the doubt leaves no verdict, whatever else may be asked."""
+    if doubt is None or doubt.when == Doubt.IF_COMPLETE:
+        return False
+    return doubt.when == Doubt.ALWAYS or awaited is None or awaited.missing > 0
+
+
 def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
     """Return what is doubtful about a text, the worst first."""
     if status.failed:
@@ -143,11 +154,10 @@ def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
     if error and not (isinstance(error, EndedBadly) and (status.nobody or status.silent_outputs)):
         return Doubt(Doubt.IF_MISSING, str(error), status.reason)
     if not (status.replied or status.nobody or status.empty):
-        if status.cut:
-            return Doubt(Doubt.ALWAYS, status.cut)
-        return Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.reason, counts=False)
+        nothing = Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.reason, counts=False)
+        return Doubt(Doubt.ALWAYS, status.cut) if status.cut else nothing
     if status.cut:
-        return Doubt(Doubt.IF_MISSING, status.cut)
+        return Doubt(Doubt.ALWAYS if status.hides else Doubt.IF_MISSING, status.cut)
     if status.silent_outputs:
         silent = "one" if status.silent_outputs == 1 else str(status.silent_outputs)
         return Doubt(Doubt.IF_COMPLETE, f"{silent} of {status.outputs} outputs: no nodes replied", counts=False)

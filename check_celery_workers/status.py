@@ -40,7 +40,7 @@ from check_celery_workers.reply import EMPTY, Queue, Replies, Task, read_item, r
 _find_lines = re.compile(
     r"^(?:(->  ?)(?=\S)([^@\n]*)(@.*)?|(?:->| )?([^@\s]+)(@\S+)): (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
 ).findall
-_ARROW_4, _ARROW_5 = "-> ", "->  "
+_ARROW_4, _ARROW_5, _JSON = "-> ", "->  ", "{"
 _ONLINE = ("node online.", "nodes online.")
 _NOBODY = "Error: No nodes replied within time constraint"
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
@@ -64,6 +64,7 @@ class Status:
     outputs, silent_outputs: how many outputs there were; in how many of them nobody replied, after others had
     failed: an output failed after a reply was read
     cut: how the text shows that a part of it is missing; None if it does not
+    hides: the part that is missing may be one of the last worker's reply, so that what is wrong with it is not known
     empty: there was no text but blank lines
     bare: the last line read was that of a node, so that what it replied may be still to come
     """
@@ -75,7 +76,8 @@ class Status:
         notice: Callable[[Group, str], None] | None = None,
     ) -> None:
         """Add to `replies`; `question` is what Celery was asked, if known; `notice` is called for each new node."""
-        self.replied = self.nobody = self.failed = self.bare = self._complete = False
+        self.replied = self.nobody = self.failed = self.hides = False
+        self.bare = self._complete = self._breaks_off = False
         self.outputs = self.silent_outputs = 0
         self.cut: str | None = None
         self.empty = True
@@ -123,15 +125,20 @@ class Status:
                 stem, digits = split_index(name or plain_name)
                 self._add(arrow, (stem, at_server or plain_at_server), digits, verdict)
         if text and not text.endswith("\n") and not self._complete and text.rpartition("\n")[2].strip():
+            self._breaks_off = text.rpartition("\n")[2].startswith("    ")
             self._note_cut("its last line breaks off")
 
     def finish(self, whole: bool) -> None:
         """Note the end of the text; `whole` if it is known from elsewhere that nothing is missing at its end."""
-        if self._output and self._arrow == _ARROW_5 and not whole and not self._may_have_failed:
-            self._note_cut("its closing line is missing, cut by a timeout or filtered")
-        self._close()
+        lacks_body = (self.bare and bool(self._answered)) or self._breaks_off or bool(self._replies.tasks)
+        hides = bool(self._output) and self._latest is not None and lacks_body
+        self._close(whole=whole)
+        self.hides = bool(self.cut) and hides
 
     def _add(self, arrow: str, group: Group, digits: str, verdict: str) -> None:
+        if arrow != self._arrow and self._output:
+            # An output has one form.
+            self._close()
         indexes = self._output.get(group)
         if indexes is None:
             self._output[group] = {digits}
@@ -150,7 +157,11 @@ class Status:
         self._arrow = arrow
         self._latest = (group, digits)
         self._before = ""
-        self.replied = self.bare = self._complete = True
+        if not self.replied:
+            # What failed before is forgiven: this is a retry.
+            self.replied = True
+            self.failed = False
+        self.bare = self._complete = True
 
     def _note_node(self, group: Group, digits: str) -> None:
         """Note a node that is new to this output, and maybe to all."""
@@ -218,7 +229,7 @@ class Status:
         self._close()
         for node, reply in replies.items():
             group, digits = split_node(node)
-            self._add("", group, digits, "ERROR" if "error" in reply else "OK")
+            self._add(_JSON, group, digits, "ERROR" if "error" in reply else "OK")
             if reply == []:
                 self._without.add(node)
             for item in reply if isinstance(reply, list) else ():
@@ -256,11 +267,16 @@ class Status:
     def _note_cut(self, how: str) -> None:
         self.cut = self.cut or f"the status text is not whole: {how}"
 
-    def _close(self, claimed: int | None = None) -> None:
-        """End the output that is being read; `claimed` is how many nodes it says are online, if it does."""
+    def _close(self, claimed: int | None = None, whole: bool = False) -> None:
+        """End the output that is being read.
+
+        claimed: how many nodes it says are online, if it does; whole: it is known that nothing is missing at its end
+        """
         read = sum(map(len, self._output.values()))
         if claimed is not None and claimed > read:
             self._note_cut(f"it names {read} of the {claimed} nodes that it counts")
+        elif claimed is None and read and self._arrow == _ARROW_5 and not (whole or self._may_have_failed):
+            self._note_cut("its closing line is missing, cut by a timeout or filtered")
         if self._may_have_failed and (claimed is None or claimed < read):
             self.failed = True
         if read:
@@ -268,9 +284,9 @@ class Status:
         replies = self._replies
         if self._question == ACTIVE_QUEUES or self._shows_queues:
             replies.without_queue |= self._without
-            replies.tell_queues = replies.tell_queues or bool(read)
+            replies.tell_queues = True
         elif self._question == ACTIVE or (self._question is None and self._without):
-            replies.tell_tasks = replies.tell_tasks or bool(read)
+            replies.tell_tasks = True
         self._begin()
 
 

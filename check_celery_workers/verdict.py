@@ -74,7 +74,10 @@ def doubtful(doubt: Doubt, replied: int, comparison: Comparison | None = None) -
     """
     reason = doubt.problem
     silent = [finding for finding in comparison.findings if finding.metric == "missing"] if comparison else []
-    if not doubt.counts:
+    if doubt.silent:
+        silent = [Finding("missing", NODE, node) for node in doubt.silent]
+        reason += f", {replied - len(silent):,} of {replied:,} workers had answered to active"
+    elif not doubt.counts:
         silent = []
     elif comparison and comparison.expected:
         answered = comparison.expected - sum(finding.count for finding in silent)

@@ -112,9 +112,7 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
             id="a choice that does not exist",
         ),
         pytest.param("w@a --critical=--", "--critical=--: -- is not a value (see --help)", id="two dashes as a value"),
-        pytest.param(
-            "w@a -qe--", "-qe--: -- is not a value (see --help)", id="two dashes as the value of a short option"
-        ),
+        pytest.param("w@a -qe--", "-qe--: -- is not a value (see --help)", id="two dashes for a short option"),
         pytest.param("w@a --settle 1", "--settle needs a COMMAND after --", id="settle without a COMMAND"),
         pytest.param("w@a --attempts 2", "--attempts needs a COMMAND after --", id="attempts without a COMMAND"),
         pytest.param("w@a --wait", "--wait needs a COMMAND after --", id="wait without a COMMAND"),
@@ -268,8 +266,10 @@ def test_an_input_that_floods_is_unknown_at_the_timeout() -> None:
         )
         flood.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 0 of 1 workers had answered, no answer from "
-        "w@a: y\nServer a had not answered, accounts for 1 worker: w@a\n",
+        (
+            "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 0 of 1 workers had answered, "
+            "no answer from w@a: y\nServer a had not answered, accounts for 1 worker: w@a\n"
+        ),
         "",
         UNKNOWN,
     )
@@ -280,8 +280,10 @@ def test_a_line_without_an_end_is_unknown() -> None:
         done = subprocess.run([PLUGIN, "w@a"], stdin=zeros.stdout, capture_output=True, text=True, check=False)
         zeros.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        "CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB, 0 of 1 workers had answered, no "
-        "answer from w@a\nServer a had not answered, accounts for 1 worker: w@a\n",
+        (
+            "CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB, 0 of 1 workers had answered, "
+            "no answer from w@a\nServer a had not answered, accounts for 1 worker: w@a\n"
+        ),
         "",
         UNKNOWN,
     )

@@ -1,4 +1,4 @@
-"""The manual page and the completion, which are built from the options."""
+"""The manual page and the completion are built from the options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_built_file_is_what_the_build_prints(file: Path) -> None:
 
 
 @pytest.mark.daemon
-def test_the_man_page_describes_every_option() -> None:
+def test_the_man_page_describes_every_option_and_has_the_usual_sections() -> None:
     man = executable("man", package="man-db")
     done = subprocess.run(
         (man, "--warnings", "-l", PAGE),
@@ -43,9 +43,15 @@ def test_the_man_page_describes_every_option() -> None:
     assert done.stderr == ""
     options = {text for action in parser()._actions for text in action.option_strings}  # noqa: SLF001
     headings = re.findall(r"^ {7}(-.*)$", done.stdout, re.MULTILINE)
-    told = {option for heading in headings for option in re.findall(r"(?<!\S)--?\w[\w-]*", heading)}
+    listed = {option for heading in headings for option in re.findall(r"(?<!\S)--?\w[\w-]*", heading)}
     # argparse-manpage takes it for granted.
-    assert options - told == {"-h", "--help"}
+    assert options - listed == {"-h", "--help"}
+    sections = re.findall(r"^[A-Z][A-Z ]+$", done.stdout, re.MULTILINE)
+    assert sections[:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
+    assert sections[-5:] == ["NOTES", "EXIT STATUS", "FILES", "EXAMPLES", "SEE ALSO"]
+    assert re.findall(r"^ {7}(\d) +(\w+)", done.stdout, re.MULTILINE) == [
+        *(("0", "OK"), ("1", "WARNING"), ("2", "CRITICAL"), ("3", "UNKNOWN")),
+    ]
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 

@@ -1,26 +1,43 @@
-"""README says what is so. `.venv/bin/python tests/test_readme.py` writes its table of options."""
+"""README says what is so. `nox -s build` runs this file to write its table of options."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+from pathlib import Path
 
-import test_verdict
-from paths import CLONE
+from paths import CLONE, CONTRIB
+from running import CRITICAL, run
 
 from check_celery_workers.options import parser
 
 README = CLONE / "README.md"
-BEGIN, END = "<!-- made from the parser: .venv/bin/python tests/test_readme.py -->\n", "<!-- /made -->\n"
+BEGIN, END = "<!-- made from the parser: nox -s build -->\n", "<!-- /made -->\n"
+CELERY = r"""#!/bin/sh
+[ "$*" = "-A proj inspect active_queues -t 10" ] || exit 64
+for node in worker-1@app1 worker-3@app1 mail@app2 celery@app9; do
+    printf '%s\n' "->  $node: OK" "    * {'name': 'celery', 'exchange': {'name': 'celery'}}"
+done
+printf '\n4 nodes online.\n'
+"""
 
 
 def options_table() -> str:
-    """Return the table of the options, by the groups of the parser."""
+    """Return the table of the options, by the groups of the parser; a metric's two thresholds are one row."""
     rows = ["| option | meaning |", "| --- | --- |"]
     for group in parser()._action_groups:  # noqa: SLF001 -- argparse has no other way
+        warning = ""
         for action in group._group_actions:  # noqa: SLF001
             names = ", ".join(f"`{name}`" for name in action.option_strings)
+            text = (action.help or "").replace("%%", "%").replace(" (see below)", "")
+            if action.dest.endswith("_warning"):
+                warning = f"{names}, "
+                continue
+            if warning:
+                names, warning = warning + names, ""
+                text = re.sub(r"CRITICAL if the number of (.*) is outside RANGE", r"alert on \1", text)
             value = action.metavar or ", ".join(action.choices or ())
-            text = (action.help or "").replace("%%", "%")
             rows.append(f"| {f'{names} {value}'.strip()} | {text} |")
     return "\n".join(rows) + "\n"
 
@@ -29,9 +46,21 @@ def test_the_options_are_those_of_help() -> None:
     assert BEGIN + options_table() + END in README.read_text()
 
 
-def test_the_example_is_what_the_plugin_says() -> None:
-    output = test_verdict.EXAMPLE_OUTPUT
-    assert "".join(f"    {line}\n" for line in output.splitlines()) in README.read_text()
+def test_is_short_enough_to_be_read() -> None:
+    assert README.stat().st_size <= 12 * 1024
+
+
+def test_the_example_is_what_the_plugin_says(tmp_path: Path) -> None:
+    example = re.search(r"^    \$ check_celery_workers (.*)\n((?:    .*\n)+)", README.read_text(), re.MULTILINE)
+    assert example
+    celery = tmp_path / "celery"
+    celery.write_text(CELERY)
+    celery.chmod(0o755)
+    path = os.pathsep.join((str(tmp_path), os.environ["PATH"]))
+    done = run(*shlex.split(example[1]), env={**os.environ, "PATH": path})
+    pattern = re.escape(example[2].replace("    ", "")).replace(r"\.\.\.", ".*")
+    assert re.fullmatch(pattern, done.output), done.output
+    assert done.code == CRITICAL
 
 
 def test_every_file_and_every_heading_that_is_linked_exists() -> None:
@@ -44,13 +73,17 @@ def test_every_file_and_every_heading_that_is_linked_exists() -> None:
         if target.startswith("#"):
             assert target[1:] in headings
         elif not target.startswith("https://"):
-            assert (CLONE / target).exists(), target
+            assert (CLONE / target).is_file(), target
 
 
-def test_every_folder_of_contrib_is_told_of() -> None:
+def test_every_page_of_contrib_is_linked() -> None:
     text = README.read_text()
-    for folder in (CLONE / "contrib").iterdir():
-        assert f"contrib/{folder.name}" in text
+    for page in CONTRIB.glob("*/README.md"):
+        assert f"]({page.relative_to(CLONE)})" in text
+
+
+def test_the_ci_finds_the_test_command() -> None:
+    assert len(re.findall(r"^    python3 -m venv \.venv && .*$", README.read_text(), re.MULTILINE)) == 1
 
 
 if __name__ == "__main__":

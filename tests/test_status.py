@@ -10,7 +10,7 @@ from check_celery_workers.status import Status
 
 
 def read(text: str, *more: str, whole: bool = True) -> tuple[Replies, Status]:
-    """Return the replies in a text that comes in these pieces, and how it ended; `whole` if nothing is lost at its end."""
+    """Return the replies in a text that comes in these pieces, and how it ended; `whole` if its end is not lost."""
     replies = Replies()
     status = Status(replies)
     for piece in (text, *more):
@@ -22,7 +22,7 @@ def read(text: str, *more: str, whole: bool = True) -> tuple[Replies, Status]:
 def doubt(status: Status) -> str | None:
     """Return why the text is doubted."""
     found = doubt_of(status, None)
-    return found and ": ".join(filter(None, (found.problem, found.reason)))
+    return ": ".join(filter(None, (found.problem, found.reason))) if found else None
 
 
 QUEUE = "    * {'name': 'qa', 'exchange': {'name': 'qa', 'type': 'direct'}, 'routing_key': 'qa'}\n"
@@ -91,7 +91,6 @@ def test_any_node_name_is_read(node: str) -> None:
         pytest.param("w@: OK", id="an empty SERVER"),
         pytest.param("worker: OK", id="no at sign"),
         pytest.param("        w-1@a: OK", id="eight blanks in front"),
-        pytest.param("->  w-1@a: OK->  w-2@a: OK", id="two replies on one line"),
         pytest.param('{"w-1@a": "pong"}', id="JSON with a string as the reply"),
         pytest.param('{"level": "info", "user@host": {}}', id="JSON of a log with an address as key"),
         pytest.param('{"message": "w-1@a: OK"}', id="JSON of a log with an answer as message"),
@@ -114,10 +113,16 @@ def test_a_line_that_is_not_an_answer(line: str) -> None:
 )
 def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -> None:
     _, status = read(f"{line}\n")
+    quoted = " ".join(line.replace("|", "?").split())
     assert doubt(status) == (
-        "no worker's answer in the status text: replies stand behind other text on their lines: "
-        + " ".join(line.replace("|", "?").split())
+        f"no worker's answer in the status text: replies stand behind other text on their lines: {quoted}"
     )
+
+
+def test_two_replies_on_one_line_are_no_reply_and_make_the_text_doubtful() -> None:
+    replies, status = read("->  v@a: OK\n->  w-1@a: OK->  w-2@a: OK\n")
+    assert replies.nodes() == {"v@a"}
+    assert doubt(status) == "the status text is not whole: a reply stands behind other text on its line"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@
 
 
 
-_shtab_check_celery_workers_option_strings=(-e --expect -f --expect-file --ignore --first-index -w --warning -c --critical --unexpected-warning --unexpected-critical --malfunctioning-warning --malfunctioning-critical --duplicate-warning --duplicate-critical --missing-servers-warning --missing-servers-critical --unexpected-servers-warning --unexpected-servers-critical -t --timeout --settle --wait --attempts --baseline -q --quiet -v --verbose -h --help -V --version)
+_shtab_check_celery_workers_option_strings=(-e --expect -f --expect-file --queue --task-limit --ignore --first-index -w --warning -c --critical --malfunctioning-warning --malfunctioning-critical --duplicate-warning --duplicate-critical --queues-warning --queues-critical --unexpected-warning --unexpected-critical --missing-servers-warning --missing-servers-critical --unexpected-servers-warning --unexpected-servers-critical -t --timeout --settle --wait --attempts --no-command --baseline -q --quiet -v --verbose -h --help -V --version)
 
 _shtab_check_celery_workers__f_COMPGEN=_shtab_compgen_files
 _shtab_check_celery_workers___expect_file_COMPGEN=_shtab_compgen_files
@@ -16,6 +16,7 @@ _shtab_check_celery_workers___first_index_choices=(auto 0 1)
 
 _shtab_check_celery_workers_pos_0_nargs='*'
 _shtab_check_celery_workers___wait_nargs=0
+_shtab_check_celery_workers___no_command_nargs=0
 _shtab_check_celery_workers___baseline_nargs=0
 _shtab_check_celery_workers__q_nargs=0
 _shtab_check_celery_workers___quiet_nargs=0

@@ -3,9 +3,9 @@
 
     python3 contrib/demo/demo.py
 
-It needs Python 3.9 or later, with pip and venv, and a package index. The virtual environment,
-the broker (a directory, by Celery's filesystem:// transport) and the workers are gone when it
-ends, also when it is interrupted. It exits with 0 if both verdicts were what they should be.
+It needs Python 3.9 or later, with pip and venv, and a package index. The broker is a directory
+(Celery's filesystem:// transport). The virtual environment, the broker and the workers are gone
+when the demo ends, also if you interrupt it. It exits with 0 if each check said what it should.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,12 +35,19 @@ from kombu.transport.filesystem import Channel
 from kombu.utils.json import dumps
 
 app = Celery("proj", broker="filesystem://")
+app.conf.broker_connection_retry_on_startup = True
 app.conf.broker_transport_options = {
     "data_folder_in": "queue",
     "data_folder_out": "queue",
     "control_folder": "control",
     "polling_interval": 0.2,
 }
+
+
+@app.task(name="proj.export", ignore_result=True)
+def export():
+    while True:
+        time.sleep(1)
 
 
 # kombu's own lets a worker read half a message on a busy machine, and the worker dies of it.
@@ -53,22 +60,21 @@ def put_whole(channel, queue, message, **options):
 Channel._put = put_whole
 """
 
-WORKERS = (
-    *("specialworker-1@serverA", "specialworker-2@serverA", "specialworker-3@serverA"),
-    *("otherworker-0@serverB", "otherworker-1@serverB"),
-    "celery@serverC",
-)
-WORKER = ("celery", "-A", "proj", "worker", "-P", "solo", "-l", "INFO", "--without-gossip", "--without-mingle", "-n")
-CHECK = (
-    "celery -A proj status -t 2 2>&1"
-    " | check_celery_workers specialworker-3@serverA otherworker-2@serverB celery@serverC"
-)
-WELL = ("6 of 6 workers online", "exit code 0")
-ILL = (
-    "Worker specialworker-2@serverA was missing\n",
-    "Worker newspecialworker-1@serverA was unexpectedly present\n",
-    "exit code 2",
-)
+# The queue that each worker consumes from.
+WORKERS = {
+    "worker-1@app1": "celery",
+    "worker-2@app1": "celery",
+    "worker-3@app1": "celery",
+    "mail-0@app2": "emails",
+    "mail-1@app2": "emails",
+    "reports@app3": "reports",
+}
+# A solo worker answers nothing while it runs a task.
+WORKER = ("celery", "-A", "proj", "worker", "-P", "threads", "-c", "1", "-l", "INFO")
+QUIET = ("--without-gossip", "--without-mingle")
+
+WARNING, CRITICAL = 1, 2
+ASK = "-- celery -A proj inspect {} -t 2"
 
 
 class Stage:
@@ -82,6 +88,8 @@ class Stage:
         for number in SIGNALS:
             signal.signal(number, stop)
         self.processes: list[subprocess.Popen[str]] = []
+        self.workers: dict[str, subprocess.Popen[str]] = {}
+        self.right = True
         self.directory = Path(tempfile.mkdtemp(prefix="check-celery-workers-demo-"))
         self.environment = {
             **os.environ,
@@ -93,8 +101,8 @@ class Stage:
     def __exit__(self, *exception: object) -> None:
         for process in self.processes:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                # A check stops its COMMAND, which has a process group of its own. A worker would finish its task.
+                end(process, kill=process in self.workers.values())
         shutil.rmtree(self.directory)
 
     def spawn(self, *command: str, output: int = subprocess.PIPE) -> subprocess.Popen[str]:
@@ -132,37 +140,59 @@ class Stage:
         (self.directory / "proj.py").write_text(APP)
         for name in ("queue", "control"):
             (self.directory / name).mkdir()
-        for exchange in ("celery", "celery.pidbox"):
+        for exchange in ("celery.pidbox", "reply.celery.pidbox", *WORKERS.values()):
             # Workers that create such a file at the same moment lose each other's entries.
             (self.directory / "control" / f"{exchange}.exchange").write_text("[]")
 
-    def start(self, *nodes: str) -> dict[str, subprocess.Popen[str]]:
-        """Start Celery workers and wait until they say that they are ready."""
-        workers = {}
-        for node in nodes:
+    def start(self, workers: dict[str, str]) -> None:
+        """Start Celery workers, by node name and queue, and wait until they say that they are ready."""
+        for node, queue in workers.items():
             with (self.directory / f"{node}.log").open("wb") as log:
-                workers[node] = self.spawn(*WORKER, node, output=log.fileno())
+                self.workers[node] = self.spawn(*WORKER, *QUIET, "-Q", queue, "-n", node, output=log.fileno())
         deadline = time.monotonic() + 120
-        for node, worker in workers.items():
+        for node in workers:
             while f"{node} ready." not in (text := (self.directory / f"{node}.log").read_text()):
-                if worker.poll() is not None or time.monotonic() > deadline:
+                if self.workers[node].poll() is not None or time.monotonic() > deadline:
                     sys.exit(f"{node} did not start:\n{text}")
                 with interruptible():
                     time.sleep(0.1)
-        return workers
 
-    def check(self) -> str:
-        """Run the check as a person would type it; show and return what it says."""
-        say(f"\n$ {CHECK}")
-        code, output = self.run("sh", "-c", CHECK)
-        say(f"{output}exit code {code}")
-        return f"{output}exit code {code}"
+    def kill(self, node: str) -> None:
+        """Kill a worker, and show how."""
+        worker = self.workers[node]
+        say(f"$ kill -KILL {worker.pid}   # {node}")
+        worker.kill()
+        worker.wait()
+
+    def type(self, command: str, code: int = 0, *expected: str) -> None:
+        """Run a command as a person would type it and show what it prints; note whether that was as expected."""
+        say(f"$ {command}")
+        ended, output = self.run("sh", "-c", f"exec {command}")
+        if output:
+            say(output.rstrip("\n"))
+        if command.startswith("check_celery_workers"):
+            say(f"exit code {ended}")
+        if ended != code or not all(text in output for text in expected):
+            self.right = False
+
+
+def end(process: subprocess.Popen[str], *, kill: bool) -> None:
+    """End a process and its group, first gently unless it is to be killed."""
+    for number in (signal.SIGKILL,) if kill else (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+
+
+class Interrupted(Exception):  # noqa: N818 -- it is not an error
+    """A signal came; the argument is its number."""
 
 
 def stop(number: int, _frame: object) -> NoReturn:
-    """End the program from where it waits, and hear no further signal."""
+    """End the program from where it waits, and heed no further signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    sys.exit(128 + number)
+    raise Interrupted(number)
 
 
 @contextmanager
@@ -180,28 +210,62 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def show(stage: Stage) -> None:
+    """Show a fleet that is well, and what can be wrong with it."""
+    say("This takes about 25 seconds.")
+    say("Installing the plugin and Celery into a temporary virtual environment ...")
+    stage.install()
+    say(f"Starting {len(WORKERS)} Celery workers ...")
+    stage.make_broker()
+    stage.start(WORKERS)
+
+    say("\n# All workers are online. Let the plugin write down which.")
+    stage.type(f"check_celery_workers --baseline {ASK} > celery_workers")
+    stage.type("cat celery_workers", 0, "worker-1..3@app1\nqueue celery=3\n")
+
+    say("\n# All is well.")
+    stage.type(f"check_celery_workers -f celery_workers {ASK}", 0, "6 of 6 workers online")
+
+    say("\n# One worker is killed.")
+    stage.kill("worker-2@app1")
+    stage.type(f"check_celery_workers -f celery_workers {ASK}", CRITICAL, "Worker worker-2@app1 was missing\n")
+
+    say("\n# It is started again, and so is a worker that nobody expects.")
+    say("$ celery -A proj worker -n worker-2@app1 -Q celery &")
+    say("$ celery -A proj worker -n celery@app9 -Q nightly &")
+    stage.start({"worker-2@app1": "celery", "celery@app9": "nightly"})
+    stage.type(f"check_celery_workers -f celery_workers {ASK}", WARNING, "celery@app9")
+    stage.kill("celery@app9")
+
+    say("\n# A task that never ends takes the only slot of a worker. Celery says OK; --task-limit shows it.")
+    stage.type("celery -A proj call proj.export --queue reports")
+    stage.type("celery -A proj status -t 2", 0, "reports@app3: OK", "6 nodes online")
+    stage.type(
+        f"check_celery_workers -f celery_workers --task-limit 2 {ASK}",
+        CRITICAL,
+        "Worker reports@app3 was malfunctioning, it has run proj.export for ",
+    )
+
+    say("\n# Nobody consumes from the queue that a new release uses: --queue shows it.")
+    stage.type(
+        f"check_celery_workers -f celery_workers --queue invoices {ASK}", CRITICAL, "Queue invoices is consumed by "
+    )
+
+
 def main() -> int:
-    """Show a fleet that is well, then one that is not."""
-    with Stage() as stage:
-        say("Installing the plugin and Celery into a temporary virtual environment ...")
-        stage.install()
-        say(f"Starting {len(WORKERS)} Celery workers ...")
-        stage.make_broker()
-        workers = stage.start(*WORKERS)
-        well = stage.check()
-
-        doomed = workers["specialworker-2@serverA"]
-        say(f"\n$ kill -KILL {doomed.pid}   # specialworker-2@serverA")
-        doomed.kill()
-        doomed.wait()
-        say("$ celery -A proj worker -n newspecialworker-1@serverA &")
-        stage.start("newspecialworker-1@serverA")
-        ill = stage.check()
-
-    if not all(text in well for text in WELL) or not all(text in ill for text in ILL):
-        say("\nThat is not what the plugin should have said.")
-        return 1
+    """Show it; clean up in any case."""
+    try:
+        with Stage() as stage:
+            show(stage)
+    except Interrupted as interrupted:
+        # The terminal may be gone.
+        with suppress(OSError):
+            say("\nInterrupted; nothing is left behind.")
+        return 128 + int(interrupted.args[0])
     say("\nThe workers are stopped, and nothing is left behind.")
+    if not stage.right:
+        say("Not every check said what it should have.")
+        return 1
     return 0
 
 

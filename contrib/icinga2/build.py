@@ -17,28 +17,29 @@ from check_celery_workers.options import parser
 
 CHECK_COMMAND = """\
 /*
- * CheckCommand "celery_workers".
+ * CheckCommand "celery_workers". README.md in this folder says step by step what to do with this file.
  *
- * Copy this file to /etc/icinga2/conf.d/ or, where agents run the check, to /etc/icinga2/zones.d/global-templates/ on
- * the master. It needs no change where the plugin is in PluginContribDir of constants.conf, on each host that runs it:
- *   ln -s /opt/check_celery_workers/bin/check_celery_workers /usr/lib/nagios/plugins/
+ * It needs no change. The plugin must be in PluginContribDir of constants.conf, on each host that runs it.
  *
- * celery_workers_services.conf, beside this file, has services for it. Each option is a custom variable of the host or
- * the service: celery_workers_<option>, with _ for -.
+ * Each option is a custom variable of the host or the service: celery_workers_<option>, with _ for -. Options that may
+ * be repeated are arrays, flags are true, and celery_workers_verbose is a number.
  *   vars.celery_workers_expect = [ "worker-4@app1", "celery@web-*=2..8" ]
  *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
+ *   vars.celery_workers_queue = [ "emails=2..", "reports" ]
+ *   vars.celery_workers_task_limit = [ "shop.tasks.export=14400", "3600" ]
  *   vars.celery_workers_unexpected_critical = 0
  *   vars.celery_workers_verbose = 2
  *   vars.celery_workers_command = [
- *     "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir", "/srv/shop", "status", "-t", "10"
+ *     "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir=/srv/shop", "inspect", "{}", "-t", "10"
  *   ]
- * celery_workers_command is always needed, as Icinga gives the plugin no text to read. Write $$ for $ in all of them.
+ * celery_workers_command is always needed, because Icinga gives the plugin no text to read. The plugin replaces {} by
+ * the question; Icinga leaves it alone. Write $$ for $ in all of them.
  */
 
 object CheckCommand "celery_workers" {
 	command = [ PluginContribDir + "/check_celery_workers" ]
 
-	// Longer than celery_workers_timeout, so of up to 110 seconds. Beyond that, set check_timeout of the service.
+	// celery_workers_timeout must be shorter, 110 at most. For more, set check_timeout of the service.
 	timeout = 2m
 
 	arguments = {
@@ -46,6 +47,10 @@ object CheckCommand "celery_workers" {
 	}
 }
 """
+
+
+# The first two exit with UNKNOWN, and the third refuses the COMMAND that Icinga always gives.
+LEFT_OUT = ("--help", "--version", "--no-command")
 
 
 class Function(NamedTuple):
@@ -67,14 +72,14 @@ def arguments() -> list[Argument]:
     """Return the arguments for all options, and for the command."""
     options = [action for action in parser()._actions if action.option_strings]  # noqa: SLF001 # no documented way
     return [
-        *(argument(action) for action in options if action.dest not in ("help", "version")),
+        *(argument(action) for action in options if action.option_strings[-1] not in LEFT_OUT),
         Argument(
             "--",
             "celery_workers_command",
             "Array",
             {
                 "value": "$celery_workers_command$",
-                "description": "COMMAND and its arguments, which prints the status text and is run without a shell",
+                "description": "COMMAND and its arguments, run without a shell; {} stands for the question",
                 "repeat_key": False,
                 "order": 100,
             },
@@ -88,10 +93,10 @@ def argument(action: argparse.Action) -> Argument:
     variable = f"celery_workers_{key[2:].replace('-', '_')}"
     description = str(action.help) % {}
     if key == "--expect":
-        # What --help says is about its positional form.
-        description = "EXPECTED, the workers that must be there; repeatable"
+        # --help refers to the positional form.
+        description = "EXPECTED, the workers that must be online; repeatable"
     if key == "--verbose":
-        # Icinga repeats a key only before values: here the values are what the key would be.
+        # Icinga repeats a key only with a value. So the values are the flags, and the key is skipped.
         flags = Function(
             f"""\
 var flags = []

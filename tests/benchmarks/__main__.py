@@ -1,4 +1,4 @@
-"""How long whole runs take, as ratios of processes run side by side. Prints what README shows.
+"""How long whole runs take, as ratios of processes run side by side. Prints the tables of README.md here.
 
 PYTHONPATH=tests .venv/bin/python -m benchmarks
 
@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.fleets import Fleet, other_fleets, usual_fleet, write_text
-from benchmarks.timing import ENVIRONMENT, Case, interleave
 from fleet import Fleet as Workers
+
+from benchmarks.fleets import Fleet, lone_workers, other_fleets, slow_patterns, usual_fleet, write_text
+from benchmarks.timing import ENVIRONMENT, Case, interleave
 
 CLONE = Path(__file__).resolve().parents[2]
 
-# The least that a check in Python does with a status text.
+# The minimal loop, a lower bound for any check in Python that reads a status text.
 LOOP = r"""
 import re, sys
 match = re.compile(r"(?:->  | )?(\S+@\S+): (OK|ERROR)$").match
@@ -34,6 +35,16 @@ for line in sys.stdin:
     if match(line):
         answered += 1
 print(answered, "workers")
+"""
+
+# Prints a text line by line, each when the one before it has been read, and then goes on until it is stopped.
+ONE_BY_ONE = """
+import fcntl, os, sys, termios, time
+for line in open(sys.argv[1], "rb"):
+    os.write(1, line)
+    while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):
+        os.sched_yield()
+time.sleep(3600)
 """
 
 
@@ -65,6 +76,8 @@ def main() -> None:
         print(f"{dt.datetime.now().astimezone().date()}, {machine()}:\n")
         show(start(installed, directory, 1 if quick else 40))
         show(fleets(installed, directory, 1 if quick else 9, 1000 if quick else 1_000_000))
+        show(one_by_one(installed, directory, 1 if quick else 9, (20, 100) if quick else (2000, 10_000)))
+        show(deadline(installed, directory, *((1, 10, 200) if quick else (5, 1000, 20_000))))
         if not quick:
             show(command(installed, 5))
 
@@ -91,7 +104,7 @@ def show(rows: Iterator[tuple[str, ...]]) -> None:
 
 def start(installed: Installed, directory: Path, rounds: int) -> Iterator[tuple[str, ...]]:
     """Yield the table of a check of twelve workers: hardly more than the start of its process."""
-    yield "12 workers, from start to end", "ms", "times `import nagiosplugin`"
+    yield "12 workers, wall time", "ms", "times `import nagiosplugin`"
     names = {"specialworker": "serverA", "otherworker": "serverB", "workername": "serverC"}
     nodes = [f"{name}-{i}@{server}" for name, server in names.items() for i in range(4)]
     text = write_text(directory / "text-12", len(nodes), nodes.__getitem__)
@@ -110,7 +123,7 @@ def start(installed: Installed, directory: Path, rounds: int) -> Iterator[tuple[
 
 def fleets(installed: Installed, directory: Path, rounds: int, largest: int) -> Iterator[tuple[str, ...]]:
     """Yield the table of fleets of any size."""
-    yield "fleet", "seconds", "times the loop", "peak memory"
+    yield "fleet", "seconds", "times a minimal loop", "peak memory"
     sizes = [size for size in (1000, 10_000, 100_000, 1_000_000) if size <= largest]
     usual = {size: usual_fleet(directory, size) for size in sizes}
     for one in usual.values():
@@ -124,10 +137,35 @@ def against_loop(installed: Installed, fleet: Fleet, loop_text: Path, rounds: in
     """Return the row of a fleet, against the loop over that text."""
     loop, plugin = interleave(
         rounds,
-        Case("the loop", (installed.python, "-c", LOOP), text=loop_text),
+        Case("the minimal loop", (installed.python, "-c", LOOP), text=loop_text),
         Case(fleet.name, (installed.plugin, "-t", "300", "-f", str(fleet.expected)), fleet.says, fleet.text),
     )
     return fleet.name, f"{plugin.seconds:.2f}", plugin.against(loop), plugin.peak
+
+
+def one_by_one(installed: Installed, directory: Path, rounds: int, sizes: tuple[int, int]) -> Iterator[tuple[str, ...]]:
+    """Yield the table of a COMMAND that is stopped when the last of many servers has answered."""
+    yield "one worker on each server, answering one by one to a running COMMAND", "seconds", f"times {sizes[0]:,}"
+    cases = []
+    for size in sizes:
+        fleet = lone_workers(directory, size, f"one-by-one-{size}")
+        running = (installed.python, "-c", ONE_BY_ONE, str(fleet.text))
+        plugin = (installed.plugin, "-t", "300", "--settle", "0", "-f", str(fleet.expected), "--", *running)
+        cases.append(Case(f"{size:,} servers", plugin, fleet.says))
+    timings = interleave(rounds, *cases)
+    for timing in timings:
+        yield timing.case.name, f"{timing.seconds:.2f}", timing.against(timings[0])
+
+
+def deadline(
+    installed: Installed, directory: Path, rounds: int, patterns: int, workers: int
+) -> Iterator[tuple[str, ...]]:
+    """Yield the table of a comparison that takes long, which the deadline has to end."""
+    yield "`-t 3`", "seconds"
+    fleet = slow_patterns(directory, patterns, workers)
+    plugin = (installed.plugin, "-t", "3", "-f", str(fleet.expected))
+    for timing in interleave(rounds, Case(fleet.name, plugin, fleet.says, fleet.text)):
+        yield timing.case.name, f"{timing.seconds:.2f}"
 
 
 def command(installed: Installed, rounds: int) -> Iterator[tuple[str, ...]]:
@@ -139,10 +177,14 @@ def command(installed: Installed, rounds: int) -> Iterator[tuple[str, ...]]:
         workers.start(*nodes)
         status = shlex.join(workers.status_command("-t", "10"))
         plugin = shlex.join([installed.plugin, "worker-5@a"])
+        inspect = shlex.join(workers.inspect_command("-t", "10"))
         environment = {**workers.environment, **ENVIRONMENT}
         lines = {
             "`celery status -t 10 2>&1 \\| check_celery_workers worker-5@a`": f"{status} 2>&1 | {plugin}",
             "`check_celery_workers worker-5@a -- celery status -t 10`": f"exec {plugin} -- {status}",
+            "`check_celery_workers worker-5@a --task-limit 600 -- celery inspect {} -t 10`, two questions": (
+                f"exec {plugin} --task-limit 600 -- {inspect}"
+            ),
         }
         timings = interleave(
             rounds,

@@ -29,7 +29,7 @@ def write_text(path: Path, workers: int, node: Callable[[int], str]) -> Path:
 
 
 def write_expected(path: Path, expected: Iterable[str]) -> Path:
-    """Write EXPECTED, one a line; return the path."""
+    """Write EXPECTED, one per line; return the path."""
     with path.open("w") as file:
         file.writelines(f"{one}\n" for one in expected)
     return path
@@ -59,12 +59,7 @@ def other_fleets(directory: Path, usual: Fleet, workers: int) -> Iterator[Fleet]
         write_expected(directory / "expected-single", [f"worker-{workers}@a"]),
         f"CELERY WORKERS OK - {workers:,} of {workers:,} workers online on 1 server | ",
     )
-    yield Fleet(
-        f"{workers:,} workers, each on a server and a line of its own",
-        write_text(directory / "text-hosts", workers, lambda i: f"celery@{_server(i)}"),
-        write_expected(directory / "expected-hosts", (f"celery@{_server(i)}" for i in range(workers))),
-        f"CELERY WORKERS OK - {workers:,} of {workers:,} workers online on {workers:,} servers | ",
-    )
+    yield lone_workers(directory, workers, "hosts")
     yield Fleet(
         f"{workers:,} workers, all missing",
         write_text(directory / "text-lone", 1, lambda _: lone),
@@ -84,6 +79,26 @@ def other_fleets(directory: Path, usual: Fleet, workers: int) -> Iterator[Fleet]
         usual.text,
         write_expected(directory / "expected-patterns", patterns),
         f"CELERY WORKERS WARNING - {workers // 2:,} workers unexpected | ",
+    )
+
+
+def lone_workers(directory: Path, workers: int, name: str) -> Fleet:
+    """Return a fleet of which everybody answers, with one worker on each server."""
+    return Fleet(
+        f"{workers:,} workers, each on a server and a line of its own",
+        write_text(directory / f"text-{name}", workers, lambda i: f"celery@{_server(i)}"),
+        write_expected(directory / f"expected-{name}", (f"celery@{_server(i)}" for i in range(workers))),
+        f"CELERY WORKERS OK - {workers:,} of {workers:,} workers online on {workers:,} servers | ",
+    )
+
+
+def slow_patterns(directory: Path, patterns: int, workers: int) -> Fleet:
+    """Return a fleet of which each node has to be compared with each pattern."""
+    return Fleet(
+        f"{patterns:,} patterns against {workers:,} workers",
+        write_text(directory / "text-slow", workers, lambda i: f"worker-{i}@{_server(i // PER_SERVER)}"),
+        write_expected(directory / "expected-slow", (f"*o*r*@*v*x{i}*=1.." for i in range(patterns))),
+        "CELERY WORKERS ",
     )
 
 

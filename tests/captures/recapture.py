@@ -1,4 +1,4 @@
-"""Make the captures in this directory again, with real workers. README.md here tells how."""
+"""Make the captures in this directory and in ../malfunction again, with real workers. README.md here says how."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import pty
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import NamedTuple
 
 from fleet import Fleet
 
-HERE = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 NODES = (
     "specialworker-1@serverA",
     "specialworker-2@serverA",
@@ -151,6 +152,46 @@ def states(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     yield "duplicate-and-unexpected", "duplicate-json"
 
 
+MALFUNCTION_COMMANDS = ("active_queues", "active", "reserved", "stats", "ping", "status")
+
+
+def malfunctions(fleet: Fleet) -> Iterator[str]:
+    """Bring w-1@a from one malfunction to the next, and name each; w-2@b stays healthy."""
+
+    def renew(queue: str, pool: str = "prefork") -> None:
+        fleet.kill("w-1@a")
+        fleet.start("w-1@a", pool=pool, concurrency=2, queues=(queue,))
+
+    def occupy(slots: int) -> None:
+        before = len(fleet.started("proj.nap"))
+        for _ in range(slots + 2):
+            fleet.send("proj.nap", 100000, queue="qa")
+        fleet.wait_until_started("proj.nap", before + slots)
+
+    fleet.start("w-1@a", "w-2@b", pool="prefork", concurrency=2)
+    yield "healthy-idle"
+    with fleet.busy("celery", seconds=3):
+        yield "healthy-busy"
+    renew("qa")
+    fleet.cancel_consumer("w-1@a", "qa")
+    yield "consumer-cancelled"
+    renew("qaa")
+    yield "wrong-queue"
+    renew("qa")
+    with fleet.busy("qa", seconds=3):
+        os.kill(fleet.started("proj.nap")[-1], signal.SIGSTOP)
+        yield "one-child-stopped-busy"
+    renew("qa")
+    fleet.freeze("w-1@a")
+    yield "main-stopped"
+    renew("qa")
+    occupy(2)
+    yield "endless"
+    renew("qa", pool="solo")
+    occupy(1)
+    yield "solo-busy"
+
+
 class Capture(NamedTuple):
     """What a command printed, and its exit code unless a terminal took that."""
 
@@ -192,50 +233,71 @@ def run_on_terminal(fleet: Fleet, argv: Sequence[str]) -> Capture:
 
 
 class Recorder:
-    """Captures the scenarios of one release, and writes them to its directory."""
+    """Captures the scenarios of one release, and writes them to its directories below `output`."""
 
     def __init__(self, release: Release, venv: Path, output: Path) -> None:
         self.release = release
         self.venv = venv
-        self.output = output / release.celery
-        self.output.mkdir(parents=True, exist_ok=True)
+        self.output = output
 
-    def fleet(self, broker: str) -> Fleet:
+    def fleet(self, broker: str, command: tuple[str, ...]) -> Fleet:
         """Return a fleet of this release's workers, none of them started."""
-        fleet = Fleet(broker=broker, celery=self.release.command)
+        fleet = Fleet(broker=broker, celery=command)
         fleet.environment["PATH"] = f"{self.venv}/bin{os.pathsep}{os.environ['PATH']}"
+        # 3.1 refuses to run as root otherwise: it accepts pickles.
+        fleet.environment["C_FORCE_ROOT"] = "1"
         (fleet.directory / "manage.py").write_text(MANAGE, encoding="ascii")
         (fleet.directory / "settings.py").write_text(SETTINGS.format(broker=broker), encoding="ascii")
         return fleet
 
     def record(self, fleet: Fleet, scenario: str) -> None:
         """Run the scenario's command, if this release has the scenario, and write what it did."""
-        command = self.release.scenarios.get(scenario)
-        if command is None:
-            return
-        print(self.release.celery, scenario, command, flush=True)  # noqa: T201 - it takes a while
+        if command := self.release.scenarios.get(scenario):
+            self._run(fleet, f"captures/{self.release.celery}/{scenario}", command)
+
+    def record_malfunction(self, fleet: Fleet, scenario: str) -> None:
+        """Ask each question, as text and where this release can do so as JSON, and write what it did."""
+        for question in MALFUNCTION_COMMANDS:
+            command = f"celery -A proj inspect {question} -t 1.5"
+            if question == "status":
+                command = f"celery -A proj status{'' if self.release.celery == '4.4' else ' -t 1.5'}"
+            place = f"malfunction/{self.release.celery}/{scenario}.{question}"
+            self._run(fleet, place, command, when=True)
+            if self.release.celery != "3.1" and question != "status":
+                self._run(fleet, f"{place}-json", f"{command} --json", when=True)
+
+    def _run(self, fleet: Fleet, place: str, command: str, *, when: bool = False) -> None:
+        print(place, command, flush=True)  # noqa: T201 - it takes a while
+        output = self.output / place
+        output.parent.mkdir(parents=True, exist_ok=True)
         argv = shlex.split(command)
-        runner = run_on_terminal if scenario.endswith("-terminal") else run
-        capture = runner(fleet, argv)
+        taken = time.time()
+        capture = (run_on_terminal if place.endswith("-terminal") else run)(fleet, argv)
         for suffix, content in ("stdout", capture.stdout), ("stderr", capture.stderr):
-            path = self.output / f"{scenario}.{suffix}"
+            path = Path(f"{output}.{suffix}")
             if content:
                 path.write_bytes(content.replace(bytes(self.venv), b"/srv/app/venv"))
             else:
                 path.unlink(missing_ok=True)
-        about = {"celery": self.release.celery, "argv": argv, "exit": capture.exit}
-        (self.output / f"{scenario}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
+        about: dict[str, object] = {"celery": self.release.celery, "argv": argv, "exit": capture.exit}
+        if when:
+            about["taken"] = round(taken, 3)
+        Path(f"{output}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="ascii")
 
     def record_all(self, broker: str) -> None:
         """Record every scenario of the release."""
-        with self.fleet(broker) as fleet:
+        command = self.release.command
+        with self.fleet(broker, command) as fleet:
             for scenarios in states(fleet):
                 for scenario in scenarios:
                     self.record(fleet, scenario)
-        with self.fleet(broker) as fleet:
+        with self.fleet(broker, command) as fleet:
             self.record(fleet, "no-worker")
-        with self.fleet(DEAD_BROKER) as fleet:
+        with self.fleet(DEAD_BROKER, command) as fleet:
             self.record(fleet, "broker-down")
+        with self.fleet(broker, ("celery", "-A", "proj")) as fleet:
+            for scenario in malfunctions(fleet):
+                self.record_malfunction(fleet, scenario)
 
 
 def find_python(version: str) -> Path:
@@ -301,7 +363,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="VERSION=PATH",
         help="where a Python is, as 2.7=/opt/python2.7/bin/python",
     )
-    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where to write, instead of here")
+    parser.add_argument("--output", type=Path, default=TESTS, metavar="DIR", help="where to write, instead of tests")
     options = parser.parse_args(argv)
     pythons = dict(given.split("=", 1) for given in options.python)
     unknown = set(options.celery) - {release.celery for release in RELEASES}

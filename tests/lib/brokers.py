@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -47,6 +48,16 @@ class Broker(ABC):
     @abstractmethod
     def contents(self) -> Contents:
         """Return all that clients made on it."""
+
+    def contents_soon(self, expected: Contents) -> Contents:
+        """Return the contents once they are the expected ones, or when it is no longer a matter of a moment.
+
+        The broker takes a reply queue that was left behind away by itself after ten seconds.
+        """
+        deadline = time.monotonic() + 5
+        while (contents := self.contents()) != expected and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return contents
 
     @abstractmethod
     def _start(self) -> None:

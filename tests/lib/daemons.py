@@ -1,4 +1,4 @@
-"""What the tests of daemons share: they find them, start them, wait for them, and leave none running.
+"""What the tests of daemons share: they find daemons, start them, wait for them, and leave none running.
 
 NRPE = executable("nrpe", package="nagios-nrpe-server")
 
@@ -62,7 +62,7 @@ PermitRootLogin prohibit-password
 
 
 def executable(name: str, *, package: str) -> str:
-    """Return the path of a program; skip what asks for it where Debian's package is missing."""
+    """Return the path of a program; skip the test if Debian's package is missing."""
     path = shutil.which(name, path=PLACES)
     if path is None:
         pytest.skip(f"needs {package}: apt-get install {package}", allow_module_level=True)
@@ -84,6 +84,16 @@ def application(fleet: Fleet) -> dict[str, str]:
         "/srv/shop/venv/bin/celery -A shop": f"{celery_of(fleet)} -A proj",
         "/srv/shop": str(fleet.directory),
     }
+
+
+def command_of(page: str, start: str, changes: Mapping[str, str] | None = None) -> str:
+    """Return the one command of a page in contrib that starts like this, with changes as in `adapted`."""
+    lines = [line.strip() for line in (CONTRIB / page).read_text(encoding="utf-8").splitlines() if line[:4] == "    "]
+    (command,) = (line for line in lines if line.startswith(start))
+    for old, new in (changes or {}).items():
+        assert old in command
+        command = command.replace(old, new)
+    return command
 
 
 def celery_of(fleet: Fleet) -> Path:
@@ -147,9 +157,9 @@ class Daemon(NamedTuple):
 def daemon(
     *command: str | Path, log: Path, env: Mapping[str, str] | None = None, inside: Sequence[str] = ()
 ) -> Iterator[Daemon]:
-    """Run a command that stays in the foreground; at the end of the context it and all that it started are gone.
+    """Run a command that stays in the foreground; at the end of the context it is gone, with all that it started.
 
-    `inside` is what else `unshare` has to give it, before a `--` and a command that prepares that.
+    `inside` are further options of `unshare`, for namespaces that the command needs.
     """
     confined = confinement(*inside)
     with log.open("wb") as output:
@@ -170,10 +180,10 @@ def daemon(
 
 @functools.cache
 def confinement(*options: str) -> tuple[str, ...]:
-    """Return what to start a command with so that no process of its outlives it, a PID namespace.
+    """Return what to put before a command so that none of its processes outlives it: a PID namespace.
 
-    `options` are more of unshare's. Without the right to any of that it is nothing where no options are given: then all
-    that is started has to end by itself. Else what asks for it is skipped.
+    `options` are further options of unshare. Without the right to do this, return nothing if there are no options: then
+    every process must end by itself. With options, skip the test.
     """
     user = () if os.geteuid() == 0 else ("--user", "--map-current-user")
     unshare = ("unshare", *user, *options, "--pid", "--fork", "--kill-child", "--")

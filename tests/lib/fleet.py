@@ -1,19 +1,26 @@
-"""A fleet of real Celery workers for the tests, each in a process of its own.
+"""A fleet of real Celery workers for the tests, each in processes of its own.
 
 with Fleet() as fleet:
     fleet.start("worker-1@a", "worker-2@a")
+    fleet.start("mail@a", pool="prefork", concurrency=2, queues=("emails", "letters"))
     fleet.kill("worker-2@a")
-    text = fleet.status_text("-t", "2")
+    fleet.send("proj.endless", queue="emails")
+    text = fleet.text("inspect", "active", "-t", "2")
 """
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,28 +28,57 @@ from processes import run_merged, wait_for
 
 CELERY = (sys.executable, "-m", "celery", "-A", "proj")
 FILESYSTEM = "filesystem://"
-WORKER_OPTIONS = ("-P", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
+DEFAULT_QUEUE = "celery"
+WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
+# Any Celery from 3.1 runs it, in any Python from 2.7.
 APP = """\
 import os
+import signal
 import threading
+import time
 
 from celery import Celery
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 app = Celery("proj", broker={broker!r})
 
 
+def note_start(task):
+    with open(os.path.join(FOLDER, "started"), "a") as file:
+        file.write("%s %d\\n" % (task.name, os.getpid()))
+
+
+@app.task(bind=True, name="proj.nap")
+def nap(self, seconds, others=0):
+    note_start(self)
+    time.sleep(seconds)
+    if os.path.exists(os.path.join(FOLDER, "busy")):
+        for _ in range(1 + others):
+            self.apply_async((seconds,), queue=self.request.delivery_info["routing_key"])
+
+
+@app.task(bind=True, name="proj.endless")
+def endless(self):
+    note_start(self)
+    while True:
+        time.sleep(1)
+
+
 def end_with_the_tests():
     os.read(int(os.environ["FLEET_LIFELINE"]), 1)
-    os._exit(1)
+    # The worker leads a process group of its own, with its pool in it.
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 if "FLEET_LIFELINE" in os.environ:
-    threading.Thread(target=end_with_the_tests, daemon=True).start()
+    thread = threading.Thread(target=end_with_the_tests)
+    thread.daemon = True
+    thread.start()
 """
 
 FILESYSTEM_OPTIONS = """
-import time
 import uuid
 
 from kombu.transport import filesystem
@@ -97,6 +133,11 @@ class Worker(NamedTuple):
             raise RuntimeError(f"{self.node} did not start:\n{text}")
         return f"{self.node} ready." in text
 
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the worker and its pool."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
 
 class Fleet:
     """Workers by their node names, with the directory and the app that they share.
@@ -130,35 +171,48 @@ class Fleet:
         queue, control = self.directory / "queue", self.directory / "control"
         queue.mkdir()
         control.mkdir()
-        for exchange in ("celery", "celery.pidbox", "reply.celery.pidbox"):
-            # Workers that create such a file at the same moment lose each other's entries.
-            (control / f"{exchange}.exchange").write_text("[]", encoding="ascii")
+        self._create_exchanges(DEFAULT_QUEUE, "celery.pidbox", "reply.celery.pidbox")
         return FILESYSTEM_OPTIONS.format(queue=str(queue), control=str(control), scratch=str(self._scratch))
+
+    def _create_exchanges(self, *names: str) -> None:
+        """Create the files of exchanges: workers that do so at the same moment lose each other's entries."""
+        control = self.directory / "control"
+        for name in names if control.exists() else ():
+            # One that is there keeps what is in it.
+            with suppress(FileExistsError), (control / f"{name}.exchange").open("x", encoding="ascii") as file:
+                file.write("[]")
 
     def __enter__(self) -> Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.kill()
+            worker.signal_all(signal.SIGKILL)
         for worker in self._workers:
             worker.process.wait()
         os.close(self._lifeline)
         os.close(self._held)
         self._temporary.cleanup()
 
-    def start(self, *nodes: str) -> None:
-        """Start a worker for each name, all at once, and return when every one answers."""
-        workers = [self._spawn(node) for node in nodes]
+    def start(
+        self, *nodes: str, pool: str = "solo", concurrency: int = 1, queues: Sequence[str] = (DEFAULT_QUEUE,)
+    ) -> None:
+        """Start a worker for each name, all at once, and return when every one answers.
+
+        A worker of the pool "solo" does not answer while it runs a task; one of "prefork" does.
+        """
+        self._create_exchanges(*queues)
+        options = ("-P", pool, "-c", str(concurrency), "-Q", ",".join(queues))
+        workers = [self._spawn(node, options) for node in nodes]
         wait_for(lambda: all(worker.is_ready() for worker in workers), f"not all of {nodes} are ready")
         ping = ("inspect", "ping", "-t", "5", "-d", ",".join(nodes))
         wait_for(lambda: self.text(*ping).count("pong") >= len(set(nodes)), f"not all of {nodes} answer")
 
-    def _spawn(self, node: str) -> Worker:
+    def _spawn(self, node: str, options: tuple[str, ...]) -> Worker:
         log = self.directory / f"worker-{len(list(self.directory.glob('worker-*.log')))}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                (*self.celery, "worker", "-n", node, "-l", "INFO", *WORKER_OPTIONS),
+                (*self.celery, "worker", "-n", node, "-l", "INFO", *options, *WORKER_OPTIONS),
                 cwd=self.directory,
                 env={**self.environment, "FLEET_LIFELINE": str(self._lifeline)},
                 pass_fds=(self._lifeline,),
@@ -172,11 +226,15 @@ class Fleet:
         return worker
 
     def kill(self, node: str) -> None:
-        """End a worker of this name, the newest, as the kernel does when memory runs out."""
+        """End a worker of this name, the newest, and its pool, as the kernel does when memory runs out."""
         worker = self._newest(node)
-        worker.process.kill()
+        worker.signal_all(signal.SIGKILL)
         worker.process.wait()
         self._workers.remove(worker)
+
+    def pid(self, node: str) -> int:
+        """Return the process ID of a worker of this name, the newest; its process group has the same."""
+        return self._newest(node).process.pid
 
     def freeze(self, node: str) -> None:
         """Stop a worker of this name, the newest, so that it hangs."""
@@ -186,11 +244,79 @@ class Fleet:
         """Let a frozen worker go on."""
         self._newest(node).process.send_signal(signal.SIGCONT)
 
+    @contextmanager
+    def stalling(self) -> Iterator[None]:
+        """Stop each worker for 1 to 4 seconds and let it run for half to 1.5, at random, again and again."""
+        ended = threading.Event()
+        uniform = random.SystemRandom().uniform
+
+        def stall(worker: Worker) -> None:
+            while not ended.is_set():
+                worker.process.send_signal(signal.SIGSTOP)
+                ended.wait(uniform(1, 4))
+                worker.process.send_signal(signal.SIGCONT)
+                ended.wait(uniform(0.5, 1.5))
+
+        with ThreadPoolExecutor(len(self._workers)) as pool:
+            stalled = pool.map(stall, self._workers)
+            try:
+                yield
+            finally:
+                ended.set()
+            list(stalled)
+
+    def send(self, task: str, *arguments: object, queue: str = DEFAULT_QUEUE) -> None:
+        """Send "proj.nap", which takes a number of seconds, or "proj.endless" to a queue."""
+        self.text("call", task, f"--args={json.dumps(arguments)}", f"--queue={queue}")
+
+    def started(self, task: str) -> list[int]:
+        """Return for each time that a task of this name was started the ID of the process that did it."""
+        with suppress(FileNotFoundError):
+            lines = (self.directory / "started").read_text(encoding="ascii").splitlines()
+            return [int(pid) for name, pid in map(str.split, lines) if name == task]
+        return []
+
+    def wait_until_started(self, task: str, count: int) -> None:
+        """Return when tasks of this name were started so many times."""
+        wait_for(lambda: len(self.started(task)) >= count, f"{task} is not started {count} times")
+
+    @contextmanager
+    def busy(self, *queues: str, seconds: float) -> Iterator[None]:
+        """Keep tasks of so many seconds coming on these queues, eight at a time on each."""
+        flag = self.directory / "busy"
+        flag.touch()
+        try:
+            for queue in queues:
+                before = len(self.started("proj.nap"))
+                self.send("proj.nap", seconds, 7, queue=queue)
+                self.wait_until_started("proj.nap", before + 9)
+            yield
+        finally:
+            flag.unlink()
+
+    def cancel_consumer(self, node: str, queue: str = DEFAULT_QUEUE) -> None:
+        """Let a worker consume from this queue no more."""
+        self._control(node, "cancel_consumer", queue)
+
+    def add_consumer(self, node: str, queue: str = DEFAULT_QUEUE) -> None:
+        """Let a worker consume from this queue as well."""
+        self._create_exchanges(queue)
+        self._control(node, "add_consumer", queue)
+
+    def _control(self, node: str, command: str, queue: str) -> None:
+        control = ("control", command, queue, "-d", node, "-t", "5")
+        # Of that node alone; 3.1 writes it in colours.
+        wait_for(lambda: "OK" in self.text(*control), f"{node} does not answer to {command}")
+
     def _newest(self, node: str) -> Worker:
         for worker in reversed(self._workers):
             if worker.node == node:
                 return worker
         raise KeyError(f"no worker {node} in this fleet")
+
+    def inspect_command(self, *arguments: str) -> list[str]:
+        """Return the COMMAND that asks each question which the plugin puts in the place of {}."""
+        return [*self.celery, "inspect", "{}", *arguments]
 
     def status_command(self, *arguments: str) -> list[str]:
         """Return the command line of `celery status`, to be run in `directory`."""

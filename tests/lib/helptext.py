@@ -1,4 +1,4 @@
-"""What `--help` tells of each option."""
+"""What `--help` says about each option."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 from running import run
 
+# Icinga always gives a COMMAND.
+NOT_ICINGAS = ("--no-command",)
+
 _ENTRY = re.compile(r"  (?:-\w(?: \S+)?, )?(?P<name>--[\w-]+)(?: (?P<value>\S+))?(?:  +(?P<text>\S.*))?$")
 _MORE = re.compile(r"   +(?P<text>\S.*)$")
 
 
 class Option(NamedTuple):
-    """A long option; `value` is its placeholder, or empty where it takes none."""
+    """A long option; `value` is its placeholder, or empty if it takes no value."""
 
     name: str
     value: str
@@ -25,7 +28,7 @@ class Option(NamedTuple):
 
 
 def options() -> list[Option]:
-    """Return what stands in `--help`, but for --help and --version, which no configuration needs."""
+    """Return the options in `--help`, except --help and --version, which no configuration needs."""
     found: list[Option] = []
     under_option = False
     for line in run("--help").output.splitlines():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemons import Daemon, daemon, executable
-from helptext import options
+from helptext import NOT_ICINGAS, options
 from paths import CONTRIB
 from processes import run_merged
 
@@ -48,9 +48,9 @@ template Service "generic-service" {
 include_recursive "conf.d"
 """
 
-# Each of these means something to a shell, to Icinga or to who takes it for an option.
-COMMAND = ["it's", 'two "words"', "$HOME", "`id`", "web-*", "-e", "--", "", "\\", "ü;&|"]
-# Prints its arguments, so that Icinga itself tells them.
+# Each of these means something to a shell, to Icinga or to an option parser.
+COMMAND = ["it's", 'two "words"', "$HOME", "`id`", "web-*", "{}", "{1..3}", "-e", "--", "", "\\", "ü;&|"]
+# Prints its arguments, so that Icinga itself reports them.
 RECORDER = f"""\
 #!{sys.executable}
 import json, sys
@@ -165,7 +165,7 @@ class Checks(NamedTuple):
 
 
 def host(name: str, checked: str, variables: Mapping[str, object]) -> str:
-    """Return the definition of a host that asks for its service so."""
+    """Return the definition of a host that chooses this way for its service."""
     lines = [f'object Host "{name}" {{', '\timport "generic-host"', '\taddress = "127.0.0.1"']
     for variable, value in {"celery_checked": checked, **variables}.items():
         # Icinga's strings are written as JSON's are, and a dollar sign in them starts a macro.
@@ -174,7 +174,7 @@ def host(name: str, checked: str, variables: Mapping[str, object]) -> str:
 
 
 def recorder(directory: Path) -> Path:
-    """Return a new directory of plugins with a stand-in for this one, that tells its arguments."""
+    """Return a new directory of plugins with a stand-in for this one that prints its arguments."""
     directory.mkdir()
     plugin = directory / "check_celery_workers"
     plugin.write_text(RECORDER, encoding="utf-8")
@@ -184,9 +184,9 @@ def recorder(directory: Path) -> Path:
 
 def arguments(result: Result) -> list[str]:
     """Return what the recorder was executed with."""
-    word, _, told = result.output.partition(" ")
+    word, _, printed = result.output.partition(" ")
     assert word == "arguments", result
-    return list(json.loads(told))
+    return list(json.loads(printed))
 
 
 def _every_option() -> tuple[dict[str, object], list[list[str]]]:
@@ -194,6 +194,8 @@ def _every_option() -> tuple[dict[str, object], list[list[str]]]:
     variables: dict[str, object] = {"celery_workers_command": COMMAND}
     expected: list[list[str]] = []
     for option in options():
+        if option.name in NOT_ICINGAS:
+            continue
         variable = f"celery_workers_{option.name[2:].replace('-', '_')}"
         if option.name == "--verbose":
             variables[variable] = VERBOSITY
@@ -215,18 +217,18 @@ def every_variable() -> dict[str, object]:
     return _every_option()[0]
 
 
-def _by_option(told: list[str]) -> list[list[str]]:
+def _by_option(printed: list[str]) -> list[list[str]]:
     """Return options, each with its value, where no value starts with two dashes."""
     grouped: list[list[str]] = []
-    for argument in told:
+    for argument in printed:
         if argument.startswith("--"):
             grouped.append([])
         grouped[-1].append(argument)
     return grouped
 
 
-def assert_every_option(told: list[str]) -> None:
+def assert_every_option(printed: list[str]) -> None:
     """Compare with what `every_variable` should become."""
-    options_end = len(told) - len(COMMAND) - 1
-    assert told[options_end:] == ["--", *COMMAND]
-    assert sorted(_by_option(told[:options_end])) == sorted(_every_option()[1])
+    options_end = len(printed) - len(COMMAND) - 1
+    assert printed[options_end:] == ["--", *COMMAND]
+    assert sorted(_by_option(printed[:options_end])) == sorted(_every_option()[1])

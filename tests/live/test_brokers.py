@@ -1,26 +1,23 @@
-"""The plugin running `celery status` itself: on the embedded broker, on a real Redis and on a real RabbitMQ."""
+"""The plugin running Celery itself: on the embedded broker, on a real Redis and on a real RabbitMQ."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pty
-import random
 import re
-import shlex
 import signal
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from brokers import Broker, Contents, RabbitMQ, Redis
+from ages import ageless
+from brokers import Broker, RabbitMQ, Redis
 from fleet import Fleet
-from processes import all_ended
+from processes import MARK, all_ended, started_with, wait_for
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, run
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon]
@@ -34,6 +31,7 @@ ALL_WELL = Outcome(
     "missing_servers=0;;;0 online=3;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n",
     OK,
 )
+ALL_WELL_AND_IDLE = ALL_WELL._replace(output=ALL_WELL.output.replace(" online=", " oldest_task=0s;;;0 online="))
 ONE_KILLED = Outcome(
     "CELERY WORKERS CRITICAL - 1 of 3 workers missing: worker-2@serverA | duplicate=0;0;;0 malfunctioning=0;;0;0 "
     "missing=1;;0;0;3 missing_servers=0;;;0 online=2;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
@@ -44,7 +42,7 @@ ALL_KILLED = Outcome(
     "CELERY WORKERS CRITICAL - 3 of 3 workers missing | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=3;;0;0;3 "
     "missing_servers=2;;;0 online=0;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
     "Server serverA was missing, accounts for 2 missing workers\n"
-    "Server serverB was missing, accounts for 1 missing worker\n",
+    "Server serverB was missing, accounts for 1 missing worker: celery@serverB\n",
     CRITICAL,
 )
 
@@ -60,15 +58,16 @@ class Site(NamedTuple):
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
     """Start a site for each broker that there is, all at once; a test that changes one changes it back."""
 
-    def site(name: str) -> Site:
-        broker = stack.enter_context(BROKERS[name](tmp_path_factory.mktemp(name))) if name in BROKERS else None
+    def site(name: str, directory: Path) -> Site:
+        broker = stack.enter_context(BROKERS[name](directory)) if name in BROKERS else None
         fleet = stack.enter_context(Fleet(broker=broker.url) if broker else Fleet())
         fleet.start(*NODES)
         return Site(broker, fleet)
 
     names = ["filesystem", *(name for name, kind in BROKERS.items() if kind.installed())]
+    directories = [tmp_path_factory.mktemp(name) for name in names]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
-        yield dict(zip(names, pool.map(site, names)))
+        yield dict(zip(names, pool.map(site, names, directories)))
 
 
 @pytest.fixture(params=BROKERS)
@@ -84,156 +83,136 @@ def site(kind: type[Broker], sites: dict[str, Site]) -> Site:
     return next(site for site in sites.values() if isinstance(site.broker, kind))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def pipe(sites: dict[str, Site]) -> Iterator[Future[float]]:
-    """Measure the seconds that `celery status -t 30 | check_celery_workers` takes, while the other tests go on."""
-    fleet = sites["filesystem"].fleet
-    status, plugin = shlex.join(fleet.status_command("-t", "30")), shlex.join((PLUGIN, *EXPECTED))
-    start = time.monotonic()
-    process = subprocess.Popen(
-        ("sh", "-c", f"{status} 2>&1 | {plugin}"),
-        cwd=fleet.directory,
-        env=fleet.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def seconds() -> float:
-        assert process.wait() == OK
-        return time.monotonic() - start
-
-    with ThreadPoolExecutor() as pool:
-        yield pool.submit(seconds)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+def arguments(*options: str, command: list[str]) -> list[str]:
+    return [*EXPECTED, *options, "--", *command]
 
 
-def arguments(fleet: Fleet, *options: str, status: tuple[str, ...]) -> list[str]:
-    return [*EXPECTED, *options, "--", *fleet.status_command(*status)]
-
-
-def check(fleet: Fleet, *options: str, status: tuple[str, ...]) -> Outcome:
-    """Run the plugin with `celery status` as its COMMAND; the time in the perfdata is written as 0.5s."""
+def check(fleet: Fleet, *options: str, command: list[str]) -> Outcome:
+    """Run the plugin with this COMMAND; the time in the perfdata is written as 0.5s."""
     with all_ended() as mark:
-        return run(
-            *arguments(fleet, *options, status=status), env={**fleet.environment, **mark}, cwd=fleet.directory
-        ).timeless
+        said = run(*arguments(*options, command=command), env={**fleet.environment, **mark}, cwd=fleet.directory)
+    return said._replace(output=ageless(said.timeless.output))
 
 
-def check_20_times(fleet: Fleet, *options: str, status: tuple[str, ...]) -> list[Outcome]:
+def check_20_times(fleet: Fleet, *options: str, command: list[str]) -> list[Outcome]:
     """Run the plugin 20 times, four at once."""
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda _: check(fleet, *options, status=status), range(20)))
-
-
-def contents_soon(broker: Broker, expected: Contents) -> Contents:
-    """Return the contents once they are the expected ones, or when it is no longer a matter of a moment.
-
-    A reply queue that was left behind would be taken away by the broker after ten seconds.
-    """
-    deadline = time.monotonic() + 5
-    while (contents := broker.contents()) != expected and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return contents
-
-
-@contextlib.contextmanager
-def restless(fleet: Fleet) -> Iterator[None]:
-    """Stop each worker for 1 to 4 seconds and let it run for half to 1.5, at random, again and again."""
-    ended = threading.Event()
-    uniform = random.SystemRandom().uniform
-
-    def rest(node: str) -> None:
-        while not ended.is_set():
-            fleet.freeze(node)
-            ended.wait(uniform(1, 4))
-            fleet.thaw(node)
-            ended.wait(uniform(0.5, 1.5))
-
-    with ThreadPoolExecutor() as pool:
-        resting = pool.map(rest, NODES)
-        try:
-            yield
-        finally:
-            ended.set()
-        list(resting)
+        return list(pool.map(lambda _: check(fleet, *options, command=command), range(20)))
 
 
 def test_nothing_is_left_on_the_broker_by_20_checks_that_end_early(site: Site) -> None:
     assert site.broker
     before = site.broker.contents()
-    assert check_20_times(site.fleet, "--settle", "0", status=("-t", "30")) == [ALL_WELL] * 20
-    assert contents_soon(site.broker, before) == before
+    status = site.fleet.status_command("-t", "30")
+    assert check_20_times(site.fleet, "--settle", "0", command=status) == [ALL_WELL] * 20
+    assert site.broker.contents_soon(before) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"), [(("--settle", "0"), "30"), (("--wait",), "1")], ids=["ended early", "to their end"]
+)
+def test_nothing_is_left_on_the_broker_by_20_checks_of_two_questions(
+    site: Site, options: tuple[str, ...], seconds: str
+) -> None:
+    assert site.broker
+    before = site.broker.contents()
+    inspect = site.fleet.inspect_command("-t", seconds)
+    outcomes = check_20_times(site.fleet, "--task-limit", "60", *options, command=inspect)
+    assert outcomes == [ALL_WELL_AND_IDLE] * 20
+    assert site.broker.contents_soon(before) == before
 
 
 @pytest.mark.parametrize("kind", ["redis"], indirect=True)
 def test_no_false_alarm_in_20_checks_where_workers_stop_and_go_on(site: Site) -> None:
-    with restless(site.fleet):
-        assert check_20_times(site.fleet, "-t", "60", status=("-t", "10")) == [ALL_WELL] * 20
+    with site.fleet.stalling():
+        status = site.fleet.status_command("-t", "10")
+        assert check_20_times(site.fleet, "-t", "60", command=status) == [ALL_WELL] * 20
 
 
 def test_crit_one_killed_and_then_all(site: Site) -> None:
     first, *others = killed = ["worker-2@serverA", "worker-1@serverA", "celery@serverB"]
     site.fleet.kill(first)
-    one_killed = check(site.fleet, status=("-t", "5"))
+    one_killed = check(site.fleet, command=site.fleet.status_command("-t", "5"))
     for node in others:
         site.fleet.kill(node)
-    all_killed = check(site.fleet, status=("-t", "3"))
+    all_killed = check(site.fleet, command=site.fleet.status_command("-t", "3"))
     site.fleet.start(*killed)
     assert one_killed == ONE_KILLED
     assert all_killed == ALL_KILLED
 
 
-def check_while(fleet: Fleet, answered: int, disturb: Callable[[], None]) -> Outcome:
-    """Run the plugin, and do this to it once so many workers have answered."""
-    with all_ended() as mark:
-        own, terminal = pty.openpty()
-        plugin = subprocess.Popen(
-            [PLUGIN, *arguments(fleet, "-t", "100", status=("-t", "100"))],
-            cwd=fleet.directory,
-            env={**fleet.environment, **mark},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=terminal,
-            text=True,
-        )
-        # Only the plugin holds it now: if that ends, reading what it shows fails, and does not hang.
-        os.close(terminal)
-        with plugin, os.fdopen(own, "rb", buffering=0) as progress:
-            try:
-                shown = b""
-                while f"{answered} answered".encode() not in shown:
-                    shown += progress.read(4096)
-                disturb()
-                output, _ = plugin.communicate(timeout=60)
-            finally:
-                plugin.kill()
-    return Outcome(output, plugin.returncode)
+@contextlib.contextmanager
+def listening(fleet: Fleet, *options: str, answered: int, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run the plugin, which has not heard all that are expected, and go on once so many workers have answered."""
+    own, terminal = pty.openpty()
+    plugin = subprocess.Popen(
+        [PLUGIN, *arguments("-t", "100", *options, command=fleet.status_command("-t", "3600"))],
+        cwd=fleet.directory,
+        env={**fleet.environment, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        text=True,
+        # As monitoring systems do, which kill the whole group.
+        start_new_session=True,
+    )
+    # Only the plugin holds it now: if that ends, reading what it shows fails, and does not hang.
+    os.close(terminal)
+    with plugin, os.fdopen(own, "rb", buffering=0) as progress:
+        try:
+            shown = b""
+            while f"{answered} answered".encode() not in shown:
+                shown += progress.read(4096)
+            yield plugin
+        finally:
+            plugin.kill()
 
 
 def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:
-    reason = (
-        r"CELERY WORKERS UNKNOWN - \S+ ended with exit status \d+, "
-        r"{} of 3 workers had answered: .*(Connection refused|Connection reset|CONNECTION_FORCED).*\n"
-    )
+    reason = ".*(Connection refused|Connection reset|CONNECTION_FORCED).*"
     with kind(tmp_path) as broker, Fleet(broker=broker.url) as fleet:
         fleet.start("celery@serverB")
-        outcome = check_while(fleet, 1, broker.stop)
-        assert outcome.code == UNKNOWN
-        assert re.fullmatch(reason.format(1), outcome.output)
-        outcome = check(fleet, status=("-t", "5"))
-        assert outcome.code == UNKNOWN
-        assert re.fullmatch(reason.format(0), outcome.output)
+        with all_ended() as mark, listening(fleet, answered=1, env=mark) as plugin:
+            broker.stop()
+            output, _ = plugin.communicate(timeout=60)
+        assert plugin.returncode == UNKNOWN
+        assert re.fullmatch(
+            "CELERY WORKERS UNKNOWN - the output failed, 1 of 3 workers had answered, no answer from server serverA: "
+            f"{reason}\nServer serverA had not answered, accounts for 2 workers\n",
+            output,
+        )
+        output, code = check(fleet, command=fleet.status_command("-t", "5"))
+        assert code == UNKNOWN
+        assert re.fullmatch(
+            r"CELERY WORKERS UNKNOWN - \S+ ended with exit status \d+, 0 of 3 workers had answered, "
+            f"no answer from server serverA, celery@serverB: {reason}\n"
+            "Server serverA had not answered, accounts for 2 workers\n"
+            "Server serverB had not answered, accounts for 1 worker: celery@serverB\n",
+            output,
+        )
 
 
+def test_celery_ends_with_a_plugin_that_is_killed(site: Site) -> None:
+    assert site.broker
+    before = site.broker.contents()
+    with all_ended() as mark, listening(site.fleet, "-e", "nobody@serverC", answered=3, env=mark) as plugin:
+        assert any("status" in command for command in started_with(mark[MARK]).values())
+        os.killpg(plugin.pid, signal.SIGKILL)
+        wait_for(lambda: not started_with(mark[MARK]), "Celery goes on")
+    assert site.broker.contents_soon(before) == before
+
+
+@pytest.mark.parametrize("questions", [1, 2])
 @pytest.mark.parametrize("name", ["filesystem", *BROKERS])
-def test_a_healthy_fleet_is_judged_in_under_a_fifth_of_what_the_pipe_takes(
-    name: str, sites: dict[str, Site], pipe: Future[float]
+def test_a_healthy_fleet_is_judged_though_celery_would_go_on_for_an_hour(
+    name: str, questions: int, sites: dict[str, Site]
 ) -> None:
     if name not in sites:
         pytest.skip(f"needs {BROKERS[name].package}: apt-get install {BROKERS[name].package}")
-    seconds = pipe.result()
-    start = time.monotonic()
-    assert check(sites[name].fleet, status=("-t", "30")) == ALL_WELL
-    assert time.monotonic() - start < seconds / 5
+    fleet = sites[name].fleet
+    patient = ("-t", "3600")
+    if questions == 1:
+        assert check(fleet, *patient, command=fleet.status_command(*patient)) == ALL_WELL
+    else:
+        limit = ("--task-limit", "60")
+        assert check(fleet, *patient, *limit, command=fleet.inspect_command(*patient)) == ALL_WELL_AND_IDLE

@@ -1,4 +1,4 @@
-"""contrib/icinga2 in the hands of a real icinga2."""
+"""contrib/icinga2 in a real icinga2."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_icinga_accepts_the_files(tmp_path: Path) -> None:
             for name, checked in [("app1", "locally"), ("agent", "agent"), ("app3", "ssh"), ("app4", "nrpe")]
         ),
     }
-    told = Icinga2(tmp_path / "icinga2", tmp_path, files).validate()
-    assert "Instantiated 4 Services." in told
-    assert "warning/" not in told
+    output = Icinga2(tmp_path / "icinga2", tmp_path, files).validate()
+    assert "Instantiated 4 Services." in output
+    assert "warning/" not in output
 
 
 @pytest.mark.celery
@@ -81,14 +81,14 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
     environment = [f"{name}={fleet.environment[name]}" for name in ("PYTHONPATH", "TMPDIR")]
     variables = {
         "celery_workers_expect": ["worker-1..2@app1", "celery@web-*=1..2"],
-        "celery_workers_command": ["env", *environment, *fleet.status_command("-t", "5")],
+        "celery_workers_command": ["env", *environment, *fleet.celery, "inspect", "{}", "-t", "5"],
     }
 
-    def told(result: Result) -> Result:
+    def without_time(result: Result) -> Result:
         return result._replace(perfdata=timeless(result.perfdata))
 
     with single(tmp_path, plugins, host("app1", "locally", variables)).running() as icinga:
-        assert told(icinga.result("app1", until=lambda result: result.state == OK)) == Result(
+        assert without_time(icinga.result("app1", until=lambda result: result.state == OK)) == Result(
             OK,
             "CELERY WORKERS OK - 3 of 3 workers online on 2 servers ",
             "",
@@ -96,7 +96,7 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
             "time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0",
         )
         fleet.kill("worker-2@app1")
-        assert told(icinga.result("app1", until=lambda result: result.state == CRITICAL)) == Result(
+        assert without_time(icinga.result("app1", until=lambda result: result.state == CRITICAL)) == Result(
             CRITICAL,
             "CELERY WORKERS CRITICAL - 1 of 3 workers missing: worker-2@app1 ",
             "Worker worker-2@app1 was missing",
@@ -169,6 +169,6 @@ def test_every_option_reaches_the_plugin_of_an_agent(tmp_path: Path) -> None:
     with master.running() as icinga:
         icinga.process.wait_for_port(ports["master"])
         with agent.running():
-            # Until the agent has the CheckCommand from its master, Icinga tells that it has not.
+            # Until the agent has the CheckCommand from its master, Icinga reports that it has not.
             result = icinga.result("agent", until=lambda result: result.output.startswith("arguments "))
     assert_every_option(arguments(result))

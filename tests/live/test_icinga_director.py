@@ -1,4 +1,4 @@
-"""The basket in contrib/icinga-director, restored by a real Icinga Director and deployed to a real icinga2."""
+"""The basket in contrib/icinga-director, restored by a real Icinga Director and run by a real icinga2."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class Director:
         """Run its database."""
         install = executable("mariadb-install-db", package="mariadb-server-core")
         server = executable("mariadbd", package="mariadb-server-core")
+        # The first of them needs it.
+        executable("my_print_defaults", package="mariadb-client-core")
         own = (f"--user={pwd.getpwuid(os.geteuid()).pw_name}", f"--datadir={self._directory / 'data'}")
         subprocess.run(
             (install, "--no-defaults", *own, "--auth-root-authentication-method=normal"),

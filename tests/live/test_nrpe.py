@@ -1,17 +1,19 @@
-"""contrib/nrpe in the hands of a real NRPE daemon, asked by check_nrpe."""
+"""contrib/nrpe in a real NRPE daemon, asked by check_nrpe."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from daemons import adapted, application, executable, nrpe
+from daemons import adapted, application, command_of, executable, nrpe
 from fleet import Fleet
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of, perfdata
 
 pytestmark = pytest.mark.daemon
 
 CHECK_NRPE = executable("check_nrpe", package="nagios-nrpe-plugin")
+PLUGINS = "/usr/lib/nagios/plugins"
 PATIENT = ("-t", "100")
 TWO_MISSING = """\
 Worker worker-3@app1 was missing
@@ -19,22 +21,21 @@ Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 miss
 """
 
 
-def perfdata(missing: int, expected: int) -> str:
-    return (
-        f"duplicate=0;0;;0 malfunctioning=0;;0;0 missing={missing};;0;0;{expected} missing_servers=0;;;0"
-        f" online={expected - missing};;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0"
-    )
+def perfdata_of(missing: int, expected: int) -> str:
+    online = f"{expected - missing};;;0"
+    return perfdata(missing=f"{missing};;0;0;{expected}", online=online, queues="0;;0;0", time="0.5s;;;0")
 
 
-def check_nrpe(port: int, *options: str) -> Outcome:
-    """Return what check_nrpe says, with 0.5 for the seconds that it took."""
-    command = (CHECK_NRPE, "-H", "127.0.0.1", "-p", str(port), *options, "-c", "check_celery_workers")
-    return outcome_of(*command).timeless
+def check_nrpe(port: int, *options: str, command: str = "check_celery_workers") -> Outcome:
+    """Return what the page's check_nrpe prints, with 0.5 for the seconds that it took."""
+    asking = command_of("nrpe/README.md", f"{PLUGINS}/check_nrpe -H app1.example.com -c {command}")
+    words = asking.replace(f"{PLUGINS}/check_nrpe", CHECK_NRPE).replace("app1.example.com", "127.0.0.1").split()
+    return outcome_of(*words, "-p", str(port), *options).timeless
 
 
 def commands(fleet: Fleet, changes: dict[str, str]) -> str:
-    """Return those of contrib for the fleet, with time enough for a slow machine."""
-    plugin = {"/usr/lib/nagios/plugins/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 60"}
+    """Return contrib's commands for the fleet, with enough time for a slow machine."""
+    plugin = {f"{PLUGINS}/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 60", "emails=2..": "celery=2.."}
     return adapted("nrpe/celery_workers.cfg", {**plugin, **application(fleet), **changes})
 
 
@@ -42,7 +43,7 @@ def commands(fleet: Fleet, changes: dict[str, str]) -> str:
 def test_contrib_as_it_is(tmp_path: Path, fleet: Fleet) -> None:
     with nrpe(tmp_path, commands(fleet, {})) as port:
         assert check_nrpe(port, *PATIENT) == (
-            f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {perfdata(0, 6)}\n",
+            f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {perfdata_of(0, 6)}\n",
             OK,
         )
         fleet.kill("worker-3@app1")
@@ -52,14 +53,14 @@ def test_contrib_as_it_is(tmp_path: Path, fleet: Fleet) -> None:
         finally:
             fleet.start("worker-3@app1", "celery@web-1")
         assert ill == (
-            f"CELERY WORKERS CRITICAL - 2 of 6 workers missing | {perfdata(2, 6)}\n{TWO_MISSING}",
+            f"CELERY WORKERS CRITICAL - 2 of 6 workers missing | {perfdata_of(2, 6)}\n{TWO_MISSING}",
             CRITICAL,
         )
 
 
 @pytest.mark.celery
 def test_500_missing(tmp_path: Path, fleet: Fleet) -> None:
-    top = f"CELERY WORKERS CRITICAL - 500 of 506 workers missing | {perfdata(500, 506)}\n"
+    top = f"CELERY WORKERS CRITICAL - 500 of 506 workers missing | {perfdata_of(500, 506)}\n"
     with nrpe(tmp_path, commands(fleet, {"worker-4@app1": "worker-1..504@app1"})) as port:
         whole = check_nrpe(port, *PATIENT)
         assert whole.code == CRITICAL
@@ -77,10 +78,42 @@ def test_500_missing(tmp_path: Path, fleet: Fleet) -> None:
 
 
 def test_verdict_before_check_nrpe_gives_up(tmp_path: Path) -> None:
-    status = "/srv/shop/venv/bin/celery -A shop --workdir /srv/shop status -t 4"
-    plugins = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN}
-    with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugins, status: "sleep 100"})) as port:
-        assert check_nrpe(port) == (
-            "CELERY WORKERS UNKNOWN - /usr/bin/env did not end before the timeout, 0 of 6 workers had answered\n",
-            UNKNOWN,
-        )
+    celery = "/srv/shop/venv/bin/celery -A shop --workdir=/srv/shop inspect {} -t 4"
+    plugins = {f"{PLUGINS}/check_celery_workers": PLUGIN}
+    with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugins, celery: "sleep 100"})) as port:
+        verdict = check_nrpe(port)
+    assert verdict.headline.startswith("CELERY WORKERS UNKNOWN - sleep did not end before the timeout, 0 of 6 workers")
+    assert verdict.code == UNKNOWN
+
+
+def with_argument(start: str, argument: str, changes: Mapping[str, str]) -> Outcome:
+    """Return what a command of the page prints with this $ARG1$, which NRPE writes into the text for the shell."""
+    command = command_of("nrpe/README.md", f"command[check_celery_workers]={start}", changes).partition("]=")[2]
+    return outcome_of("sh", "-c", command.replace("$ARG1$", argument)).timeless
+
+
+CELERY, EXPECT = "/srv/shop/venv/bin/celery", f"{PLUGINS}/check_celery_workers --timeout 7 -e"
+
+
+@pytest.mark.celery
+@pytest.mark.parametrize(
+    ("start", "argument", "online"),
+    [(CELERY, "worker-4@app1 celery@web-*=2..8", "6 of 6"), (EXPECT, "*@*=6", "6 of 6")],
+    ids=["no command", "quoted"],
+)
+def test_arguments_from_the_network(fleet: Fleet, start: str, argument: str, online: str) -> None:
+    time = {"--timeout 7": "--timeout 60"} if start == EXPECT else {}
+    changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, **time, **application(fleet)}
+    verdict = with_argument(start, argument, changes)
+    assert (verdict.headline, verdict.code) == (f"CELERY WORKERS OK - {online} workers online on 3 servers", OK)
+
+
+@pytest.mark.parametrize("start", [CELERY, EXPECT], ids=["no command", "quoted"])
+def test_arguments_from_the_network_start_nothing(tmp_path: Path, start: str) -> None:
+    made = tmp_path / "made"
+    for argument in (f"worker-4@app1 -- touch {made}", f"-- touch {made}", "--"):
+        changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, "/srv/shop/venv/bin/celery": "echo"}
+        verdict = with_argument(start, argument, changes)
+        assert verdict.headline.startswith("CELERY WORKERS UNKNOWN - ")
+        assert verdict.code == UNKNOWN
+        assert not made.exists()

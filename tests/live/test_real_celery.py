@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ages import ageless
 from fleet import Fleet
 from processes import run_merged
 
@@ -32,9 +33,14 @@ def fleet() -> Iterator[Fleet]:
 
 def check(fleet: Fleet, status: list[str], *arguments: str) -> str:
     """Return the output of `STATUS 2>&1 | check_celery_workers ARGUMENTS`, and its exit code."""
-    line = f"{shlex.join(status)} 2>&1 | {shlex.join((*PLUGIN, *arguments))}"
+    return check_line(fleet, shlex.join(status), *arguments)
+
+
+def check_line(fleet: Fleet, line: str, *arguments: str) -> str:
+    """Do the same with a line of shell."""
+    line = f"{line} 2>&1 | {shlex.join((*PLUGIN, *arguments))}"
     done = run_merged("sh", "-c", line, cwd=fleet.directory, env=fleet.environment)
-    return f"{done.stdout}exit code {done.returncode}\n"
+    return f"{ageless(done.stdout)}exit code {done.returncode}\n"
 
 
 def check_expected(fleet: Fleet) -> str:
@@ -81,7 +87,7 @@ def test_crit_one_stopped(fleet: Fleet) -> None:
             "CELERY WORKERS CRITICAL - 1 of 6 workers missing: server serverC"
             " | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;6 missing_servers=1;;;0"
             " online=5;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
-            "Server serverC was missing, accounts for 1 missing worker\n"
+            "Server serverC was missing, accounts for 1 missing worker: celery@serverC\n"
             "exit code 2\n"
         )
     finally:
@@ -117,19 +123,36 @@ def test_warn_stranger(fleet: Fleet) -> None:
 
 
 def test_crit_consumer_cancelled(fleet: Fleet) -> None:
-    queue_of_c = ("celery", "-d", "celery@serverC")
-    fleet.text("control", "cancel_consumer", *queue_of_c)
+    fleet.cancel_consumer("celery@serverC")
     try:
         inspect = [*fleet.celery, "inspect", "active_queues", "-t", "3"]
-        assert check(fleet, inspect, *EXPECTED) == (
-            "CELERY WORKERS CRITICAL - 1 worker malfunctioning: celery@serverC"
+        assert check(fleet, inspect, *EXPECTED, "--queue", "celery=6") == (
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short"
             " | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
-            " online=6;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
+            " online=6;;;0 queues=1;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
             "Worker celery@serverC was malfunctioning, it consumes from no queue\n"
+            "Queue celery is consumed by 5 workers instead of 6\n"
             "exit code 2\n"
         )
     finally:
-        fleet.text("control", "add_consumer", *queue_of_c)
+        fleet.add_consumer("celery@serverC")
+
+
+def test_ok_two_questions_in_one_text(fleet: Fleet) -> None:
+    inspect = shlex.join([*fleet.celery, "inspect"])
+    line = f"({inspect} active_queues -t 3; {inspect} active -t 3)"
+    assert check_line(fleet, line, *EXPECTED, "--queue", "celery=6", "--task-limit", "60") == (
+        "CELERY WORKERS OK - 6 of 6 workers online on 3 servers"
+        " | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
+        " oldest_task=0s;;;0 online=6;;;0 queues=0;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
+        "exit code 0\n"
+    )
+
+
+def test_unknown_no_queues_in_the_text(fleet: Fleet) -> None:
+    assert check(fleet, fleet.status_command("-t", "3"), *EXPECTED, "--queue", "celery") == (
+        "CELERY WORKERS UNKNOWN - the text tells no queues, ask inspect active_queues\nexit code 3\n"
+    )
 
 
 def test_crit_none_at_all() -> None:
@@ -140,7 +163,7 @@ def test_crit_none_at_all() -> None:
             " online=0;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
             "Server serverA was missing, accounts for 3 missing workers\n"
             "Server serverB was missing, accounts for 2 missing workers\n"
-            "Server serverC was missing, accounts for 1 missing worker\n"
+            "Server serverC was missing, accounts for 1 missing worker: celery@serverC\n"
             "exit code 2\n"
         )
 

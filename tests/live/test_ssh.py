@@ -1,4 +1,4 @@
-"""check_by_ssh asks an sshd for the plugin's verdict."""
+"""The commands of contrib/ssh, with a real sshd."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import Sshd, executable, sshd
+from daemons import Sshd, application, command_of, executable, sshd
 from fleet import Fleet
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of
 
@@ -16,19 +16,16 @@ pytestmark = pytest.mark.daemon
 CHECK_BY_SSH = executable("check_by_ssh", package="monitoring-plugins-basic")
 WELL = """\
 CELERY WORKERS OK - 6 of 6 workers online on 3 servers | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 \
-missing_servers=0;;;0 online=6;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+missing_servers=0;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 \
+unexpected_servers=0;;;0
 """
 ILL = """\
 CELERY WORKERS CRITICAL - 2 of 8 workers missing | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=2;;0;0;8 \
-missing_servers=1;;;0 online=6;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
-Server lost was missing, accounts for 1 missing worker
+missing_servers=1;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 \
+unexpected_servers=0;;;0
+Server lost was missing, accounts for 1 missing worker: celery@lost
 Worker worker-0@app1 or worker-5@app1 was missing
 """
-
-
-def check_by_ssh(server: Sshd, command: str) -> Outcome:
-    """Return what check_by_ssh says, with 0.5 for the seconds that it took."""
-    return outcome_of(CHECK_BY_SSH, *server.options, "-t", "100", "-C", command).timeless
 
 
 @pytest.fixture
@@ -37,25 +34,60 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
         yield server
 
 
-def check_of(fleet: Fleet, expected: str) -> str:
-    """Return a command line for a shell that checks the fleet, from any directory and with any environment."""
-    status = shlex.join([*fleet.celery, "--workdir", str(fleet.directory), "status", "-t", "3"])
-    return f"{PLUGIN} --timeout 60 {expected} -- {status}"
+def changes(fleet: Fleet, server: Sshd | None = None) -> dict[str, str]:
+    """Return those that make the fleet and the server those of the page."""
+    own = {"-H app1.example.com -l shopuser -t 55": f"{shlex.join(server.options)} -t 100"} if server else {}
+    plugin = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "--timeout 50": "--timeout 60"}
+    return {**own, **plugin, **application(fleet), "emails=2..": "celery=2..", "-t 15": "-t 3"}
+
+
+def run(command: str) -> Outcome:
+    """Return what the command of a shell prints, with 0.5 for the seconds that it took."""
+    return outcome_of("sh", "-c", command).timeless
 
 
 @pytest.mark.celery
 def test_verdicts_of_real_workers(server: Sshd, fleet: Fleet) -> None:
-    assert check_by_ssh(server, check_of(fleet, "worker-4@app1 'celery@web-*=2..8'")) == (WELL, OK)
-    ill = check_by_ssh(server, check_of(fleet, "worker-5@app1 'celery@web-*=2..8' celery@lost"))
-    assert ill == (ILL, CRITICAL)
+    asking = command_of("ssh/README.md", "sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh", changes(fleet, server))
+    command = asking.replace("sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh", CHECK_BY_SSH)
+    assert run(command) == (WELL, OK)
+    assert run(command.replace("worker-4@app1", "worker-5@app1 celery@lost")) == (ILL, CRITICAL)
 
 
 @pytest.mark.celery
 def test_a_key_that_may_do_nothing_else(server: Sshd, fleet: Fleet) -> None:
-    forced = check_of(fleet, "worker-4@app1 'celery@web-*'=2..8")
-    server.authorized_keys.write_text(f'restrict,command="{forced}" {server.public_key}', encoding="utf-8")
+    forced = command_of("ssh/README.md", "restrict,", changes(fleet))
+    key = "ssh-ed25519 AAAA... nagios@monitor"
+    assert key in forced
+    server.authorized_keys.write_text(forced.replace(key, server.public_key), encoding="utf-8")
     verdict = check_by_ssh(server, "cat /etc/passwd")
     assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+
+
+@pytest.mark.celery
+def test_the_plugin_here_and_celery_there(server: Sshd, fleet: Fleet) -> None:
+    options = dict(zip(server.options[::2], server.options[1::2]))
+    known_hosts = next(value for value in server.options if value.startswith("UserKnownHostsFile="))
+    login = (
+        f"ssh -F none -p {options['-p']} -i {options['-i']} -o {known_hosts} -o BatchMode=yes {options['-l']}@127.0.0.1"
+    )
+    command = command_of(
+        "ssh/README.md",
+        "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers",
+        {
+            "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
+            "ssh -o BatchMode=yes shopuser@app1.example.com": login,
+            **application(fleet),
+            "-t 15": "-t 3",
+        },
+    )
+    verdict = run(command)
+    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+
+
+def check_by_ssh(server: Sshd, command: str) -> Outcome:
+    """Return what check_by_ssh prints, with 0.5 for the seconds that it took."""
+    return outcome_of(CHECK_BY_SSH, *server.options, "-t", "100", "-C", command).timeless
 
 
 def test_unknown(server: Sshd) -> None:

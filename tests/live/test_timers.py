@@ -1,6 +1,6 @@
-"""contrib/cron, contrib/systemd and contrib/sudoers.d in the hands of the real cron, systemd and sudo.
+"""contrib/cron, contrib/systemd and contrib/sudoers.d in the real cron, systemd and sudo.
 
-The daemons read the system's own files. They run in a mount namespace, where these are the tests'.
+The daemons read the system's own files. They run in a mount namespace, where these are replaced by the tests' files.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import email
 import os
 import pwd
+import shlex
 import subprocess
+import textwrap
 from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 
 import pytest
-from daemons import adapted, application, celery_of, children, confinement, daemon, executable
+from brokers import Redis
+from daemons import adapted, application, celery_of, children, command_of, confinement, daemon, executable
 from fleet import Fleet
 from paths import CONTRIB
 from processes import run_merged
-from running import OK, PLUGIN, UNKNOWN, Outcome, timeless
+from running import OK, PLUGIN, UNKNOWN, Outcome, outcome_of, timeless
 
 pytestmark = pytest.mark.daemon
 
@@ -38,10 +41,15 @@ Defaults env_reset
 Defaults secure_path="/usr/sbin:/usr/bin:/sbin:/bin"
 Defaults use_pty
 """
+WELL = """\
+CELERY WORKERS OK - 6 of 6 workers online on 3 servers | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 \
+missing_servers=0;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 \
+unexpected_servers=0;;;0
+"""
 ILL = """\
 CELERY WORKERS CRITICAL - 1 of 7 workers missing: worker-0@app1 or worker-5@app1 | duplicate=0;0;;0 \
-malfunctioning=0;;0;0 missing=1;;0;0;7 missing_servers=0;;;0 online=6;;;0 time=0.5s;;;0 unexpected=0;0;;0 \
-unexpected_servers=0;;;0
+malfunctioning=0;;0;0 missing=1;;0;0;7 missing_servers=0;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 \
+time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker worker-0@app1 or worker-5@app1 was missing
 """
 
@@ -50,20 +58,21 @@ def changes(fleet: Fleet) -> dict[str, str]:
     """Return those that make the fleet the application of the crontab and of the service."""
     return {
         INSTALLED: PLUGIN,
-        "status -t 60": "status -t 3",
+        "inspect {} -t 30": "inspect {} -t 3",
+        "emails=2..": "celery=2..",
         "venv/bin/celery -A shop": f"{celery_of(fleet)} -A proj",
         "/srv/shop": str(fleet.directory),
     }
 
 
 def over(mounts: dict[Path, str], *command: str | Path) -> list[str | Path]:
-    """Return the command line that runs the command where each of these files and directories lies over another."""
+    """Return the command line that runs the command with each of these files and directories mounted over another."""
     pairs = [path for pair in mounts.items() for path in pair]
     return ["sh", "-c", MOUNT, "sh", *pairs, "--", *command]
 
 
 def run_privately(mounts: dict[Path, str], *command: str | Path) -> Outcome:
-    """Return what a command prints on both its outputs where these files and directories lie over others."""
+    """Return what a command prints on both outputs with these files and directories mounted over others."""
     done = run_merged(*confinement(*PRIVATE), *over(mounts, *command))
     return Outcome(done.stdout, done.returncode)
 
@@ -84,7 +93,7 @@ class Mailbox:
 
 
 def text_of(mail: Message) -> str:
-    """Return what a mail says, with 0.5 for the seconds that the check took."""
+    """Return the text of a mail, with 0.5 for the seconds that the check took."""
     return timeless(str(mail.get_payload()))
 
 
@@ -98,7 +107,7 @@ def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet
     none.mkdir()
     nothing.touch()
     # At once instead of every five minutes.
-    well = adapted("cron/celery_workers", {"*/5 * * * *": "@reboot", " shop cd": " root cd", **changes(fleet)})
+    well = adapted("cron/celery_workers", {"*/5 * * * *": "@reboot", " shopuser cd": " root cd", **changes(fleet)})
     ends = {name: tmp_path / f"{name}.end" for name in ("well", "ill")}
     (crontabs / "well").write_text(f"{well.rstrip()}; touch {ends['well']}\n", encoding="utf-8")
     ill = well.replace("worker-4@app1", "worker-5@app1").rstrip()
@@ -145,7 +154,7 @@ def test_systemd_mails_when_something_is_wrong_and_then_alone(
     units = tmp_path / "systemd" / "user"
     units.mkdir(parents=True)
     expecting = {"worker-4@app1": f"worker-{expected}@app1"}
-    service = adapted("systemd/celery_workers.service", {"User=shop\n": "", **expecting, **changes(fleet)})
+    service = adapted("systemd/celery_workers.service", {"User=shopuser\n": "", **expecting, **changes(fleet)})
     (units / "celery_workers.service").write_text(service, encoding="utf-8")
     timer = adapted("systemd/celery_workers.timer", {"OnCalendar=*:0/5": "OnActiveSec=0", "DelaySec=30": "DelaySec=0"})
     (units / "celery_workers.timer").write_text(timer, encoding="utf-8")
@@ -174,7 +183,7 @@ def test_systemd_verifies_the_units() -> None:
     analyze = executable("systemd-analyze", package="systemd")
     units = [CONTRIB / "systemd" / f"celery_workers.{kind}" for kind in ("service", "timer")]
     done = subprocess.run((analyze, "verify", *units), capture_output=True, check=False, encoding="utf-8", timeout=60)
-    # It tells of the system's own units as well.
+    # It reports the system's own units as well.
     assert [line for line in done.stderr.splitlines() if "celery" in line] == []
     assert done.returncode == 0
 
@@ -187,13 +196,13 @@ def test_visudo_accepts_the_line() -> None:
 
 
 def check_with_sudo(directory: Path, sudoers: str, command: str) -> Outcome:
-    """Return what the command of a shell says when nobody runs it, who may do what these sudoers let them."""
+    """Return what the command of a shell prints when the user nobody runs it, with these sudoers."""
     executable("sudo", package="sudo")
     file = directory / "sudoers"
     file.write_text(SUDOERS + sudoers, encoding="utf-8")
     file.chmod(0o440)
     nobody = pwd.getpwnam("nobody")
-    # Nobody may read all files, for the plugin may lie in a home directory, but has no other rights.
+    # The user nobody may read all files, because the plugin may be in a home directory, and has no other rights.
     setpriv = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
     reading = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
     return run_privately({file: "/etc/sudoers"}, *setpriv, *reading, "sh", "-c", command)
@@ -202,18 +211,53 @@ def check_with_sudo(directory: Path, sudoers: str, command: str) -> Outcome:
 @needs_root
 @pytest.mark.celery
 def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
-    sudoers = adapted("sudoers.d/celery_workers", {"nagios ALL=(shop)": "nobody ALL=(root)", **application(fleet)})
+    who = {"nagios ALL=(shopuser)": "nobody ALL=(root)", "Defaults:nagios": "Defaults:nobody"}
+    sudoers = adapted("sudoers.d/celery_workers", {**who, **application(fleet)})
     nrpe = adapted(
         "nrpe/celery_workers.cfg",
-        {f"{INSTALLED} --timeout 7": f"{PLUGIN} --timeout 60", "-u shop": "-u root", **application(fleet)},
+        {
+            f"{INSTALLED} --timeout 25": f"{PLUGIN} --timeout 60",
+            "-u shopuser": "-u root",
+            "emails=2..": "celery=2..",
+            **application(fleet),
+        },
     )
     command = nrpe.partition("command[check_celery_workers_sudo]=")[2].strip()
-    verdict = check_with_sudo(tmp_path, sudoers, command)
-    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+    verdict = check_with_sudo(tmp_path, sudoers, command).timeless
+    assert verdict == (WELL, OK)
 
-    for other in (f"sudo -n -u root {PLUGIN} -V", command.partition(" -- ")[2].replace("-t 4", "-t 5")):
+    celery = command.partition(" -- ")[2]
+    for other in (
+        f"sudo -n -u root {PLUGIN} -V",
+        celery.replace("-t 4", "-t 5"),
+        celery.replace("{}", "stats"),
+        celery.replace("inspect {} -t 4", "control shutdown"),
+    ):
         refused = check_with_sudo(tmp_path, sudoers, f"{PLUGIN} worker-4@app1 -- {other}")
-        assert refused.output.endswith(
-            "sudo ended with exit status 1, 0 of 4 workers had answered: sudo: a password is required\n"
-        )
+        assert "sudo: a password is required" in refused.output
         assert refused.code == UNKNOWN
+
+
+@needs_root
+@pytest.mark.celery
+def test_the_script_that_knows_the_broker(tmp_path: Path) -> None:
+    executable("redis-server", package="redis-server")
+    url, script = tmp_path / "shop_broker", tmp_path / "shop_celery"
+    page = (CONTRIB / "sudoers.d" / "README.md").read_text(encoding="utf-8")
+    body = textwrap.dedent(page.partition("<<'SCRIPT'\n")[2].partition("    SCRIPT\n")[0])
+    with Redis(tmp_path) as broker, Fleet(broker=broker.url) as fleet:
+        changes = {"/etc/shop_broker": str(url), "/srv/shop/venv/bin/celery": str(celery_of(fleet))}
+        for old, new in changes.items():
+            assert old in body
+            body = body.replace(old, new)
+        script.write_text(body, encoding="utf-8")
+        script.chmod(0o755)
+        url.write_text(f"CELERY_BROKER_URL='{broker.url}'\n", encoding="utf-8")
+        fleet.start("worker-1@app1", "worker-2@app1", "celery@web-1", "celery@web-2")
+        check = command_of(
+            "sudoers.d/README.md",
+            "check_celery_workers worker-4@app1 'celery@web-*=2..8' -- /usr/local/bin/shop_celery",
+            {"check_celery_workers": PLUGIN, "/usr/local/bin/shop_celery": str(script), "worker-4": "worker-2"},
+        )
+        verdict = outcome_of(*shlex.split(check), env={"PATH": os.defpath}, cwd=Path("/"))
+    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 4 of 4 workers online on 3 servers", OK)

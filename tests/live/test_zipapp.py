@@ -26,7 +26,7 @@ VERDICT = (
     " online=2;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
     "Worker w-2@a was missing\n"
 )
-# Tells on standard error when source is compiled, as it is where no compiled code fits.
+# Reports on standard error when source is compiled, as happens without fitting compiled code.
 WATCH = """\
 import runpy, sys
 def tell(event, arguments):

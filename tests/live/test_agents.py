@@ -1,0 +1,85 @@
+"""The commands of contrib/checkmk and contrib/sensu, run in a shell as the agents of these systems run them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from daemons import adapted, application, command_of, executable
+from fleet import Fleet
+from paths import CONTRIB
+from running import CRITICAL, OK, PLUGIN, Outcome, outcome_of
+
+pytestmark = [pytest.mark.daemon, pytest.mark.celery]
+
+INSTALLED = "/usr/lib/nagios/plugins/check_celery_workers"
+SUDO = "/usr/bin/sudo -n -u shopuser "
+
+
+def check_both(fleet: Fleet, shell: str, command: str) -> tuple[Outcome, Outcome]:
+    """Return the outcomes of a command of the shell with all workers online, and with one killed."""
+    program = executable(shell, package=shell)
+    well = outcome_of(program, "-c", command).timeless
+    fleet.kill("worker-3@app1")
+    try:
+        return well, outcome_of(program, "-c", command).timeless
+    finally:
+        fleet.start("worker-3@app1")
+
+
+def test_checkmk(tmp_path: Path, fleet: Fleet) -> None:
+    expected = tmp_path / "celery_workers"
+    baseline = command_of(
+        "checkmk/README.md",
+        "cd /srv/shop && sudo -u shopuser venv/bin/celery",
+        {
+            "sudo -u shopuser venv/bin/celery -A shop": "/srv/shop/venv/bin/celery -A shop",
+            "/etc/celery_workers": str(expected),
+            INSTALLED: PLUGIN,
+        },
+    )
+    for old, new in application(fleet).items():
+        baseline = baseline.replace(old, new)
+    assert outcome_of("sh", "-c", baseline) == ("", OK)
+    assert "queue celery=6\n" in expected.read_text(encoding="utf-8")
+
+    changes = {INSTALLED: PLUGIN, SUDO: "", "/etc/celery_workers --task": f"{expected} --task", **application(fleet)}
+    line = adapted("checkmk/celery_workers.cfg", changes).splitlines()[-1]
+    service, interval, command = line.split(maxsplit=2)
+    assert (service, interval) == ("Celery_workers", "(interval=120)")
+    assert not set("'\"\\") & set(command)
+    # The agent evaluates the command within quotes, and again without.
+    well, ill = check_both(fleet, "bash", f'run() {{ eval "$*"; }}; eval "run \'{command}\'"')
+    assert (well.headline, well.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+    assert ill.headline == "CELERY WORKERS CRITICAL - 1 of 6 workers missing, 1 queue short"
+    assert ill.findings == [
+        "Worker worker-3@app1 was missing",
+        "Queue celery is consumed by 5 workers instead of 6",
+    ]
+    assert ill.code == CRITICAL
+
+
+def test_sensu(fleet: Fleet) -> None:
+    changes = {INSTALLED: PLUGIN, SUDO: "", "emails=2..": "celery=2..", "--timeout 50": "--timeout 60"}
+    definition = adapted("sensu/celery_workers.yml", {**changes, **application(fleet)})
+    command = " ".join(re.search(r"  command: >-\n((?:    .*\n)+)", definition)[1].split())  # type: ignore[index]
+    assert "{{" not in definition
+    well, ill = check_both(fleet, "sh", command)
+    assert (well.headline, well.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+    assert (ill.headline, ill.code) == ("CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-3@app1", CRITICAL)
+    assert metrics(well.output)["missing"] == 0
+    assert metrics(ill.output) == {**metrics(well.output), "missing": 1, "online": 5}
+
+
+def metrics(output: str) -> dict[str, float]:
+    """Return the metrics that Sensu's agent finds: after the only |, a value before each ;, in what blanks separate."""
+    _, perfdata = output.split("|")
+    pairs = (metric.partition(";")[0].split("=") for metric in perfdata.split(" ") if metric.strip())
+    return {pair[0]: float(re.sub(r"[^-\d.]", "", pair[1])) for pair in pairs if len(pair) == 2}
+
+
+def test_sensu_waits_longer_than_the_plugin() -> None:
+    definition = (CONTRIB / "sensu" / "celery_workers.yml").read_text(encoding="utf-8")
+    plugin, sensu = (int(re.search(rf"{word}(\d+)", definition)[1]) for word in ("--timeout ", " timeout: "))  # type: ignore[index]
+    assert plugin < sensu

@@ -1,0 +1,117 @@
+"""contrib/zabbix in a real Zabbix agent, asked by zabbix_get."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from daemons import adapted, application, command_of, daemon, executable
+from fleet import Fleet
+from paths import CONTRIB
+from running import PLUGIN, outcome_of, timeless
+
+pytestmark = pytest.mark.daemon
+
+AGENT = executable("zabbix_agentd", package="zabbix-agent")
+ZABBIX_GET = executable("zabbix_get", package="zabbix-proxy-sqlite3")
+CONFIGURATION = """\
+Server=127.0.0.1
+ListenIP=127.0.0.1
+ListenPort={port}
+PidFile={directory}/agent.pid
+LogType=console
+StartAgents=1
+AllowRoot=1
+Timeout=30
+Include={directory}/zabbix_agentd.conf.d/*.conf
+"""
+PERFDATA = (
+    "duplicate=0;0;;0 malfunctioning=0;;0;0 missing={missing};;0;0;6 missing_servers=0;;;0 oldest_task=0.0s;;;0"
+    " online={online};;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0"
+)
+
+
+def low_port() -> int:
+    """Return a free TCP port of those that the agent's configuration may name, which are below the ephemeral ones."""
+    for port in random.sample(range(1024, 32768), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free")
+
+
+@contextmanager
+def agent(directory: Path, parameter: str) -> Iterator[int]:
+    """Run an agent with this user parameter; yield its port."""
+    port = low_port()
+    included = directory / "zabbix_agentd.conf.d"
+    included.mkdir()
+    (included / "celery_workers.conf").write_text(parameter, encoding="utf-8")
+    configuration = directory / "zabbix_agentd.conf"
+    configuration.write_text(CONFIGURATION.format(directory=directory, port=port), encoding="utf-8")
+    with daemon(AGENT, "-f", "-c", configuration, log=directory / "log", env={"PATH": os.defpath}) as running:
+        running.wait_for_port(port)
+        yield port
+
+
+def value(port: int) -> str:
+    """Return what the page's zabbix_get prints, with 0.5 for the seconds that it took."""
+    asking = command_of("zabbix/README.md", "zabbix_get -s 127.0.0.1")
+    return timeless(outcome_of(*asking.replace("zabbix_get", ZABBIX_GET).split(), "-p", str(port), "-t", "30").output)
+
+
+def items(text: str) -> dict[str, str]:
+    """Return what the regular expressions of the page find in a text."""
+    page = (CONTRIB / "zabbix" / "README.md").read_text(encoding="utf-8")
+    patterns = {
+        match["name"] or "state": match["all"]
+        for match in re.finditer(r"`(?P<all>(?:\^CELERY| (?P<name>\w+)=)[^`]*)`", page)
+    }
+    assert list(patterns) == ["state", "missing", "online", "malfunctioning", "unexpected", "queues", "oldest_task"]
+    return {name: found[1] for name, pattern in patterns.items() if (found := re.search(pattern, text))}
+
+
+@pytest.mark.celery
+def test_user_parameter(tmp_path: Path, fleet: Fleet) -> None:
+    parameter = adapted(
+        "zabbix/celery_workers.conf",
+        {
+            "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
+            "/usr/bin/sudo -n -u shopuser ": "",
+            "emails=2..": "celery=2..",
+            **application(fleet),
+        },
+    )
+    with agent(tmp_path, parameter) as port:
+        well = value(port)
+        fleet.kill("worker-3@app1")
+        try:
+            ill = value(port)
+        finally:
+            fleet.start("worker-3@app1")
+    assert well == f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {PERFDATA.format(missing=0, online=6)}\n"
+    assert ill == (
+        f"CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-3@app1 | {PERFDATA.format(missing=1, online=5)}\n"
+        "Worker worker-3@app1 was missing\n"
+    )
+    others = {"malfunctioning": "0", "unexpected": "0", "queues": "0", "oldest_task": "0.0"}
+    assert items(well) == {"state": "OK", "missing": "0", "online": "6", **others}
+    assert items(ill) == {"state": "CRITICAL", "missing": "1", "online": "5", **others}
+
+
+def test_unknown_is_a_state_without_numbers(tmp_path: Path) -> None:
+    parameter = adapted(
+        "zabbix/celery_workers.conf",
+        {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "/usr/bin/sudo -n -u shopuser ": ""},
+    )
+    with agent(tmp_path, parameter) as port:
+        unknown = value(port)
+    assert unknown == (
+        "CELERY WORKERS UNKNOWN - /srv/shop/venv/bin/celery cannot be started: No such file or directory\n"
+    )
+    assert items(unknown) == {"state": "UNKNOWN"}
