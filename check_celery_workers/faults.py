@@ -43,30 +43,39 @@ def find_faults(
     `claimed` returns the name of the worker that some EXPECTED has claimed a node for, or None. It is another one than
     the node's own if a worker replied in two spellings of its index.
     """
-    faults: dict[str, Faults] = {}
-
-    def of_claimed(nodes: Iterable[str]) -> Iterator[Faults]:
-        for worker in filter(None, map(claimed, nodes)):
-            yield faults.setdefault(worker, Faults())
-
-    for fault in of_claimed(replies.errors):
+    workers = _Workers(claimed)
+    for fault in workers.of(replies.errors):
         fault.error = True
-    for fault in of_claimed(replies.without_queue):
+    for fault in workers.of(replies.without_queue):
         fault.no_queue = True
-    for fault in of_claimed(unanswered):
+    for fault in workers.of(unanswered):
         fault.unanswered = True
-    if limits:
-        for node, tasks in replies.tasks.items():
-            for fault in of_claimed([node]):
-                _judge_tasks(comparison, fault, tasks, limits)
-    for worker, fault in faults.items():
+    for node, tasks in replies.tasks.items():
+        for fault in workers.of([node]):
+            _judge_tasks(comparison, fault, tasks, limits)
+    for worker, fault in workers.faults.items():
         if fault:
             comparison.add("malfunctioning", NODE, worker).cause = fault
     for worker in comparison.repeated.union(filter(None, map(claimed, replies.duplicates))):
         comparison.add("duplicate", NODE, worker)
 
 
-def _judge_tasks(comparison: Comparison, fault: Faults, tasks: list[Task], limits: TaskLimits) -> None:
+class _Workers:
+    """The faults of the workers that some EXPECTED has claimed."""
+
+    def __init__(self, claimed: Callable[[str], str | None]) -> None:
+        self.faults: dict[str, Faults] = {}
+        self._claimed = claimed
+
+    def of(self, nodes: Iterable[str]) -> Iterator[Faults]:
+        """Yield the faults of the worker behind each of these nodes, as far as it is claimed."""
+        for worker in filter(None, map(self._claimed, nodes)):
+            yield self.faults.setdefault(worker, Faults())
+
+
+def _judge_tasks(comparison: Comparison, fault: Faults, tasks: list[Task], limits: TaskLimits | None) -> None:
+    if limits is None:
+        return
     ages = [(limits.age(task), task) for task in tasks]
     comparison.oldest_task = max(comparison.oldest_task, *(age for age, _ in ages))
     overdue = [(age, task.name) for age, task in ages if limits.is_over(task)]

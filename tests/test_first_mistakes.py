@@ -72,6 +72,7 @@ def test_expected(arguments: list[str], words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("expected", ["w-1..1000000@a", "w-1000000@a", "w-*@a=1000000"])
+@pytest.mark.exhaustive
 def test_a_million_is_fine(expected: str) -> None:
     outcome = check(expected, text=online("w-1@a"))
     assert outcome.headline.startswith("CELERY WORKERS CRITICAL - 999,999 of 1,000,000 workers missing")

@@ -473,6 +473,7 @@ def test_no_credentials_leave(url: str, verbosity: str) -> None:
 @pytest.mark.usefixtures("nothing_is_left_running")
 @pytest.mark.parametrize("verbosity", ["-q", "-vvv"])
 @pytest.mark.parametrize("script", ["exit 3", "sleep 100", "echo 'w-1@a: OK'; exit 3"])
+@pytest.mark.waiting
 def test_no_credentials_of_the_command_leave(script: str, verbosity: str) -> None:
     outcome = run(*BOTH, "-t", "1", verbosity, "--", "sh", "-c", script, "amqp://app:S3cretPw@rabbit//")
     assert outcome.code == UNKNOWN
