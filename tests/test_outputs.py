@@ -385,7 +385,7 @@ def test_options_may_stand_before_the_question(words: str) -> None:
 @pytest.mark.parametrize(
     ("script", "headline", "code"),
     [
-        # Of COMMAND the exit status tells whether it came to its end.
+        # The exit status of COMMAND says whether its output is whole.
         pytest.param("echo '->  w-1@a: OK'", W2_MISSING, CRITICAL, id="no-closing-line"),
         pytest.param("echo '->  w-1@a: OK'; exit 3", None, UNKNOWN, id="no-closing-line-and-another-status"),
         pytest.param("printf -- '->  w-1@a: OK\\n\\n2 nodes online.\\n'", None, UNKNOWN, id="fewer-than-claimed"),
