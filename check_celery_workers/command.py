@@ -19,7 +19,7 @@ from check_celery_workers.source import CHUNK, LONGEST_LINE, Lines, Source, unti
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
-# How many seconds a child may write on when the command itself has ended.
+# For how many seconds a child may write on when the command itself has ended.
 _LATE = 0.5
 # Ends a process group when its standard input ends, that is, when the plugin does.
 _GUARD = 'read -r _; kill -INT -"$1"; sleep 1; kill -KILL -"$1"'

@@ -73,7 +73,7 @@ class _Workers:
             yield self.faults.setdefault(worker, Faults())
 
 
-def _judge_tasks(comparison: Comparison, fault: Faults, tasks: list[Task], limits: TaskLimits | None) -> None:
+def _judge_tasks(comparison: Comparison, fault: Faults, tasks: Iterable[Task], limits: TaskLimits | None) -> None:
     if limits is None:
         return
     ages = [(limits.age(task), task) for task in tasks]

@@ -14,13 +14,13 @@ from nagiosplugin.state import ServiceState
 from check_celery_workers import sentences, verdict
 from check_celery_workers.awaited import AwaitedInventory
 from check_celery_workers.compare import compare
-from check_celery_workers.errors import CannotJudge
+from check_celery_workers.errors import CannotJudge, Doubt
 from check_celery_workers.faults import TaskLimits
 from check_celery_workers.finding import Comparison, Finding
 from check_celery_workers.inventory import Inventory
 from check_celery_workers.metrics import METRICS, Metric
 from check_celery_workers.pattern import first_match
-from check_celery_workers.reader import Doubt, Reader
+from check_celery_workers.reader import Reader
 from check_celery_workers.threshold import Threshold
 
 OK = int(nagiosplugin.Ok)

@@ -49,6 +49,13 @@ class Task:
         self.name = name
         self.started = started
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether it is the same task, as another output lists it."""
+        return isinstance(other, Task) and (self.name, self.started) == (other.name, other.started)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.started))
+
 
 class Replies:
     """Who replied, and what, in all outputs together.
@@ -68,9 +75,18 @@ class Replies:
         self.errors: set[str] = set()
         self.queues: dict[str, set[str]] = {}
         self.without_queue: set[str] = set()
-        self.tasks: dict[str, list[Task]] = {}
+        self.tasks: dict[str, set[Task]] = {}
         self.tell_queues = False
         self.tell_tasks = False
+
+    def add_item(self, node: str, item: Queue | Task) -> bool:
+        """Add a queue that a node consumes from, or a task that it runs; return whether it was a queue."""
+        if isinstance(item, Queue):
+            self.queues.setdefault(str(item), set()).add(node)
+            return True
+        self.tasks.setdefault(node, set()).add(item)
+        self.tell_tasks = True
+        return False
 
     def add(self, other: Replies) -> None:
         """Add what an answer to another question says."""
@@ -84,7 +100,7 @@ class Replies:
         for queue, nodes in other.queues.items():
             self.queues.setdefault(queue, set()).update(nodes)
         for node, tasks in other.tasks.items():
-            self.tasks.setdefault(node, []).extend(tasks)
+            self.tasks.setdefault(node, set()).update(tasks)
         self.tell_queues = self.tell_queues or other.tell_queues
         self.tell_tasks = self.tell_tasks or other.tell_tasks
 

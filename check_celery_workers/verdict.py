@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from check_celery_workers.finding import NODE, PATTERN, Comparison, Finding
 from check_celery_workers.metrics import METRICS
 from check_celery_workers.node import natural, printable
-from check_celery_workers.reader import Doubt
+from check_celery_workers.errors import Doubt
 from check_celery_workers.sentences import count_of, sentence, subject
 
 NAME = "CELERY WORKERS"
