@@ -203,8 +203,7 @@ class _Signals:
 def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:
     """Start a process that ends the command's group when the plugin is killed, which closes the pipe between them.
 
-    The parent-death signal of Linux would reach the command itself and none of its children, and takes `ctypes` or
-    another program to set. This takes a millisecond of a shell.
+    The parent-death signal of Linux would reach the command alone and not its children.
     """
     lifeline, held_open = os.pipe()
     cleanup.callback(os.close, held_open)

@@ -27,6 +27,8 @@ _SECRETS = (
 )
 _QUOTED_ARGUMENTS = re.compile(r"""(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(].*|.*["']args["']: .*""", re.DOTALL).fullmatch
 
+_SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
+_BEHIND_TEXT = r".*\S\s*(?:->|\s|\|)\s*\S+@\S+: (?:OK|ERROR)\s*$"
 _TELLING = (
     r"(?i)error|exception|denied|refused|not found|no such|unable|cannot|could not|unknown|failed|closed|"
     r"timed? ?out|killed"
@@ -57,12 +59,23 @@ def is_unhandled(before: str) -> bool:
     return not before or before.startswith(_CHAINED) or "Warning: " in before or before.lstrip().startswith("warnings.")
 
 
-def reason(lines: Sequence[str]) -> str:
+def is_behind_text(line: str) -> bool:
+    """Return whether a reply stands behind other text on its line, as docker compose or journald prints it."""
+    return re.match(_BEHIND_TEXT, line) is not None
+
+
+def reason(lines: Sequence[str], replied: bool = False) -> str:
     """Return the line that says best what went wrong, fit to be quoted, or "".
 
     It is Celery's own `Error:` line, or the exception of a traceback that ended the program, whichever came last. Then
-    any other line that speaks of a failure, the last one first.
+    any other line that speaks of a failure, the last one first. If nobody replied, it says where replies hide.
     """
+    if not replied:
+        if any(re.match(_SPREAD_JSON, line) for line in lines):
+            return "its JSON is spread over several lines, print each output on one line (jq -c)"
+        behind = next(filter(is_behind_text, lines), None)
+        if behind is not None:
+            return f"replies stand behind other text on their lines: {quotable(' '.join(behind.split()))}"
     return quotable(" ".join(_best(lines).split()))
 
 

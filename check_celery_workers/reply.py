@@ -26,6 +26,7 @@ _TASK_TAIL = re.compile(
     r"'delivery_info': \{[^{}]*\}, 'worker_pid': (?:[0-9]+|None)\}$"
 ).search
 _TAIL_LENGTH = 2000
+_CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
 
 EMPTY = ("- empty -", "[]")
 
@@ -117,3 +118,26 @@ def read_item(item: object) -> Queue | Task | None:
     if isinstance(started, (int, float)) and not isinstance(started, bool):
         return Task(item["name"], float(started))
     return Queue(item["name"]) if "routing_key" in item and "id" not in item else None
+
+
+def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:
+    """Return the replies in a line of JSON by node name, {} if it is JSON of another kind or none at all.
+
+    Raises ValueError if it is a reply that breaks off.
+    """
+    import json
+
+    try:
+        replies = json.loads(line)
+    except (ValueError, RecursionError):
+        if re.match(_CUT_JSON, line):
+            raise ValueError from None
+        return {}
+    return {node: reply for node, reply in replies.items() if _is_reply(node, reply)}
+
+
+def _is_reply(node: str, reply: object) -> bool:
+    """Return whether this is what a worker replied; without an @ in its name, only if nothing else looks like that."""
+    if isinstance(reply, dict):
+        return isinstance(reply.get("ok"), str) or "error" in reply if "@" in node else reply == {"ok": "pong"}
+    return isinstance(reply, list) and ("@" in node or any(read_item(item) for item in reply))
