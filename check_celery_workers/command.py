@@ -90,10 +90,7 @@ class Command(Source):
         Raises EndedBadly if the command ends with another exit status than 0, SourceError if it does not end before
         the deadline, and CannotJudge if a signal ends the plugin.
         """
-        lines = {
-            self._stdout: Lines(LONGEST_LINE),
-            self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True),
-        }
+        lines = {self._stdout: Lines(LONGEST_LINE), self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True)}
         poll = select.poll()
         for fd in (self._signals.fd, *lines):
             poll.register(fd, select.POLLIN)
