@@ -12,15 +12,16 @@ from contextlib import suppress
 
 import nagiosplugin
 
-from check_celery_workers import verdict
+from check_celery_workers import sentences, verdict
 from check_celery_workers.baseline import baseline
 from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.inventory import Inventory
-from check_celery_workers.options import Asked, Settings, parse
+from check_celery_workers.options import Asked
 from check_celery_workers.plugin import OK, UNKNOWN, CountContext, StatusLine, Workers, explain
 from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES, fill_in, has_placeholder, question_of
 from check_celery_workers.quote import quotable
 from check_celery_workers.reader import Reader
+from check_celery_workers.settings import Settings, parse
 from check_celery_workers.source import Source, Stream, read_file
 from check_celery_workers.verdict import Verdict, unknown
 
@@ -151,11 +152,11 @@ def _verdict(check: nagiosplugin.Check, workers: Workers, verbose: int, raw: str
     else:
         result = Verdict(str(check.state).upper(), check.summary_str, check.perfdata)
         result.findings = comparison.findings
-        details += verdict.hints(comparison, workers.reader.empty)
+        details += sentences.hints(comparison, workers.reader.empty)
     if verbose and (comparison or workers.silent):
-        details += verdict.online(workers.reader.replies)
+        details += sentences.online(workers.reader.replies)
     if verbose >= 2 and comparison:
-        details += [*explain(check.results), *verdict.numbering(workers.inventory, workers.reader.replies)]
+        details += [*explain(check.results), *sentences.numbering(workers.inventory, workers.reader.replies)]
         if workers.reader.passed_over:
             details.append(f"Passed over in the status text: {workers.reader.passed_over}")
     if raw:

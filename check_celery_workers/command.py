@@ -19,7 +19,7 @@ from check_celery_workers.source import CHUNK, LONGEST_LINE, Lines, Source, unti
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
-# How many seconds a child may write on when the command itself has ended.
+# For how many seconds a child may write on when the command itself has ended.
 _LATE = 0.5
 # Ends a process group when its standard input ends, that is, when the plugin does.
 _GUARD = 'read -r _; kill -INT -"$1"; sleep 1; kill -KILL -"$1"'
@@ -90,10 +90,7 @@ class Command(Source):
         Raises EndedBadly if the command ends with another exit status than 0, SourceError if it does not end before
         the deadline, and CannotJudge if a signal ends the plugin.
         """
-        lines = {
-            self._stdout: Lines(LONGEST_LINE),
-            self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True),
-        }
+        lines = {self._stdout: Lines(LONGEST_LINE), self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True)}
         poll = select.poll()
         for fd in (self._signals.fd, *lines):
             poll.register(fd, select.POLLIN)
@@ -203,8 +200,7 @@ class _Signals:
 def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:
     """Start a process that ends the command's group when the plugin is killed, which closes the pipe between them.
 
-    The parent-death signal of Linux would reach the command itself and none of its children, and takes `ctypes` or
-    another program to set. This takes a millisecond of a shell.
+    The parent-death signal of Linux would reach the command alone and not its children.
     """
     lifeline, held_open = os.pipe()
     cleanup.callback(os.close, held_open)

@@ -47,11 +47,14 @@ def compare(
             for group, digits in replies.groups.items()
         }
 
-    def is_claimed(node: str) -> bool:
+    def claimed(node: str) -> str | None:
         group, digits = split_node(node)
-        return digits in replies.groups.get(group, ()) and digits not in unclaimed.get(group, ())
+        if digits not in replies.groups.get(group, ()) or digits in unclaimed.get(group, ()):
+            return None
+        name = node_name(group, number(digits))
+        return name if name in comparison.repeated else node
 
-    find_faults(comparison, replies, is_claimed, limits, unanswered)
+    find_faults(comparison, replies, claimed, limits, unanswered)
     _compare_queues(comparison, inventory, replies)
     if unclaimed or either:
         unexpected = _unexpected(unclaimed, inventory.groups, ignore)

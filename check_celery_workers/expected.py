@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from sys import intern
 from typing import Union
 
+from check_celery_workers.braces import FROM_BRACES, expand
 from check_celery_workers.node import UNNUMBERED, Group, printable
 from check_celery_workers.pattern import is_wild
 
@@ -29,15 +30,12 @@ _match_fixed = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]
 # Compiled on first use: that takes longer than to match them a few times.
 _LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
-_BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
-_FROM_BRACES = "\0"
-_EXACT = rf"-[0-9{_FROM_BRACES}]*{_FROM_BRACES}[0-9{_FROM_BRACES}]*@"
+_EXACT = rf"-[0-9{FROM_BRACES}]*{FROM_BRACES}[0-9{FROM_BRACES}]*@"
 _REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
 
 _FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 _ONE_EACH = f"one EXPECTED per argument or line: {_FORMS}"
 _LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 class Count:
@@ -113,7 +111,7 @@ def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
 
     Raises WrongError.
     """
-    if _FROM_BRACES in text:
+    if FROM_BRACES in text:
         raise WrongError("it holds a NUL character", _FORMS)
     queue = re.fullmatch(r"queue\s+(\S.*)", text)
     if queue and not in_file:
@@ -121,13 +119,16 @@ def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
             "a queue has an option of its own", "--queue NAME=N", own=f"write --queue {printable(queue[1])}"
         )
     text = queue[1] if queue else text
-    texts = _expand(text) if "{" in text else [text]
+    try:
+        texts = expand(text, MOST) if "{" in text else [text]
+    except ValueError as error:
+        raise WrongError(*error.args) from None
     for one in texts:
         if queue:
-            yield parse_queue(one.replace(_FROM_BRACES, ""))
+            yield parse_queue(one.replace(FROM_BRACES, ""))
         else:
-            exact = _FROM_BRACES in one and re.search(_EXACT, one) is not None
-            yield _parse_one(one.replace(_FROM_BRACES, ""), exact, in_file)
+            exact = FROM_BRACES in one and re.search(_EXACT, one) is not None
+            yield _parse_one(one.replace(FROM_BRACES, ""), exact, in_file)
 
 
 def parse_queue(text: str) -> QueueLimit:
@@ -141,12 +142,6 @@ def parse_queue(text: str) -> QueueLimit:
     return QueueLimit(limit[1], *_bounds(limit)) if limit else QueueLimit(text, 1, None)
 
 
-def numbered_in_words(number: int) -> str:
-    """Return a number of workers in words: "two workers"."""
-    words = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
-    return f"{words} worker{'s' * (number != 1)}"
-
-
 def is_plain(text: str, group: Group) -> bool:
     """Return whether the text, as an EXPECTED of a file, is a fixed form that expects workers of this group."""
     try:
@@ -154,49 +149,6 @@ def is_plain(text: str, group: Group) -> bool:
     except (WrongError, ValueError):
         return False
     return text.isprintable() and text[0] not in "#-" and not isinstance(expected, Limit) and expected.group == group
-
-
-def _expand(text: str) -> list[str]:
-    r"""Return the texts that braces stand for, each with a mark behind what comes from braces.
-
-    "w{1..2}" -> ["w1\0", "w2\0"]; without a comma or a range, braces stay as they are.
-    """
-    texts = [text]
-    while True:
-        expanded = []
-        for one in texts:
-            braces = re.search(_BRACES, one)
-            if not braces:
-                return texts
-            before, after = one[: braces.start()], one[braces.end() :]
-            for word in _words(braces):
-                expanded.append(f"{before}{word}{_FROM_BRACES}{after}")
-                if len(expanded) > MOST:
-                    raise WrongError(f"its braces stand for more than {MOST:,} workers", "fewer")
-        texts = expanded
-
-
-def _words(braces: re.Match[str]) -> Iterator[str]:
-    first, last, step, listed = braces.groups()
-    if listed is not None:
-        yield from listed.split(",")
-        return
-    by = max(1, int(step or 1))
-    if re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last):
-        start, stop = int(first), int(last)
-        if abs(stop - start) // by >= MOST:
-            raise WrongError(f"its braces stand for more than {MOST:,} workers", "fewer")
-        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
-        texts = (str(number).zfill(width) for number in _range(start, stop, by))
-    elif len(first) == len(last) == 1 and (first + last).isalpha():
-        texts = (chr(code) for code in _range(ord(first), ord(last), by))
-    else:
-        raise WrongError("a range in braces needs two numbers or two letters", "{FIRST..LAST}")
-    yield from texts
-
-
-def _range(start: int, stop: int, step: int) -> range:
-    return range(start, stop + 1, step) if start <= stop else range(start, stop - 1, -step)
 
 
 def _parse_one(text: str, exact: bool, in_file: bool) -> Expected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from check_celery_workers.finding import NODE, Comparison, Faults
 from check_celery_workers.pattern import first_match
@@ -34,28 +34,51 @@ class TaskLimits:
 def find_faults(
     comparison: Comparison,
     replies: Replies,
-    is_claimed: Callable[[str], bool],
+    claimed: Callable[[str], str | None],
     limits: TaskLimits | None,
     unanswered: Iterable[str],
 ) -> None:
-    """Add the workers that are malfunctioning or duplicate, among the nodes that some EXPECTED has claimed."""
-    faults: dict[str, Faults] = {}
-    for node in filter(is_claimed, replies.errors):
-        faults.setdefault(node, Faults()).error = True
-    for node in filter(is_claimed, replies.without_queue):
-        faults.setdefault(node, Faults()).no_queue = True
-    for node in filter(is_claimed, unanswered):
-        faults.setdefault(node, Faults()).unanswered = True
-    if limits:
-        for node in filter(is_claimed, replies.tasks):
-            ages = [(limits.age(task), task) for task in replies.tasks[node]]
-            comparison.oldest_task = max(comparison.oldest_task, *(age for age, _ in ages))
-            overdue = [(age, task.name) for age, task in ages if limits.is_over(task)]
-            if overdue:
-                fault = faults.setdefault(node, Faults())
-                fault.overdue = max(overdue)
-                fault.overdue_count = len(overdue)
-    for node, cause in faults.items():
-        comparison.add("malfunctioning", NODE, node).cause = cause
-    for node in comparison.repeated.union(filter(is_claimed, replies.duplicates)):
-        comparison.add("duplicate", NODE, node)
+    """Add the workers that are malfunctioning or duplicate.
+
+    `claimed` returns the name of the worker that some EXPECTED has claimed a node for, or None. It is another one than
+    the node's own if a worker replied in two spellings of its index.
+    """
+    workers = _Workers(claimed)
+    for fault in workers.of(replies.errors):
+        fault.error = True
+    for fault in workers.of(replies.without_queue):
+        fault.no_queue = True
+    for fault in workers.of(unanswered):
+        fault.unanswered = True
+    for node, tasks in replies.tasks.items():
+        for fault in workers.of([node]):
+            _judge_tasks(comparison, fault, tasks, limits)
+    for worker, fault in workers.faults.items():
+        if fault:
+            comparison.add("malfunctioning", NODE, worker).cause = fault
+    for worker in comparison.repeated.union(filter(None, map(claimed, replies.duplicates))):
+        comparison.add("duplicate", NODE, worker)
+
+
+class _Workers:
+    """The faults of the workers that some EXPECTED has claimed."""
+
+    def __init__(self, claimed: Callable[[str], str | None]) -> None:
+        self.faults: dict[str, Faults] = {}
+        self._claimed = claimed
+
+    def of(self, nodes: Iterable[str]) -> Iterator[Faults]:
+        """Yield the faults of the worker behind each of these nodes, as far as it is claimed."""
+        for worker in filter(None, map(self._claimed, nodes)):
+            yield self.faults.setdefault(worker, Faults())
+
+
+def _judge_tasks(comparison: Comparison, fault: Faults, tasks: Iterable[Task], limits: TaskLimits | None) -> None:
+    if limits is None:
+        return
+    ages = [(limits.age(task), task) for task in tasks]
+    comparison.oldest_task = max(comparison.oldest_task, *(age for age, _ in ages))
+    overdue = [(age, task.name) for age, task in ages if limits.is_over(task)]
+    if overdue:
+        fault.overdue = max(overdue)
+        fault.overdue_count += len(overdue)

@@ -45,6 +45,10 @@ class Faults:
         self.overdue: tuple[float, str] | None = None
         self.overdue_count = 0
 
+    def __bool__(self) -> bool:
+        """Return whether anything is wrong."""
+        return self.error or self.no_queue or self.unanswered or self.overdue is not None
+
 
 class Comparison:
     """The inventory against the replies.

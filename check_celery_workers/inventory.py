@@ -13,12 +13,12 @@ from check_celery_workers.expected import (
     QueueLimit,
     Span,
     WrongError,
-    numbered_in_words,
     parse,
     parse_queue,
 )
 from check_celery_workers.node import UNNUMBERED, Group, node_name, printable
 
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _COMMENT = r"(?:^|\s)#.*"
 
 
@@ -186,7 +186,13 @@ def _names_copied(group: Group, one: int, other: int) -> WrongError:
     return WrongError(
         "NAME-COUNT@SERVER means COUNT workers, and of these some are expected already",
         "NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER",
-        own=f"it means {numbered_in_words(other)}, some of which are expected already; for the one worker of that name "
+        own=f"it means {_in_words(other)}, some of which are expected already; for the one worker of that name "
         f"write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, or let "
         "--baseline write it",
     )
+
+
+def _in_words(number: int) -> str:
+    """Return a number of workers in words: "two workers"."""
+    words = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
+    return f"{words} worker{'s' * (number != 1)}"

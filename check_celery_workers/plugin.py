@@ -11,16 +11,16 @@ from types import FrameType
 import nagiosplugin
 from nagiosplugin.state import ServiceState
 
-from check_celery_workers import verdict
+from check_celery_workers import sentences, verdict
 from check_celery_workers.awaited import AwaitedInventory
 from check_celery_workers.compare import compare
-from check_celery_workers.errors import CannotJudge
+from check_celery_workers.errors import CannotJudge, Doubt
 from check_celery_workers.faults import TaskLimits
 from check_celery_workers.finding import Comparison, Finding
 from check_celery_workers.inventory import Inventory
 from check_celery_workers.metrics import METRICS, Metric
 from check_celery_workers.pattern import first_match
-from check_celery_workers.reader import Doubt, Reader
+from check_celery_workers.reader import Reader
 from check_celery_workers.threshold import Threshold
 
 OK = int(nagiosplugin.Ok)
@@ -107,13 +107,13 @@ class Workers(nagiosplugin.Resource):
                 reason, self.silent = verdict.doubtful(doubt, replies.count, comparison)
                 raise CannotJudge(reason)
         if self.inventory.queues and replies.count and not replies.tell_queues:
-            raise CannotJudge(verdict.NO_QUEUES)
+            raise CannotJudge(sentences.NO_QUEUES)
         if self._task_limits and replies.count and not replies.tell_tasks:
-            raise CannotJudge(verdict.NO_TASKS)
+            raise CannotJudge(sentences.NO_TASKS)
         if self._task_limits and any(
             task.started < _FIRST_UNIX_TIME for tasks in replies.tasks.values() for task in tasks
         ):
-            raise CannotJudge(verdict.NO_START)
+            raise CannotJudge(sentences.NO_START)
 
 
 class CountContext(nagiosplugin.Context):
@@ -165,7 +165,7 @@ class StatusLine(nagiosplugin.Summary):
             # Missing servers are missing workers as well, and need no word of their own.
             if state != nagiosplugin.Ok or (metric.value and rows[metric.name].noun != "server")
         ]
-        return verdict.status_line(comparison, problems, ok, self._workers.reader.empty)
+        return sentences.status_line(comparison, problems, ok, self._workers.reader.empty)
 
 
 def explain(results: nagiosplugin.Results) -> Iterator[str]:

@@ -27,6 +27,10 @@ _SECRETS = (
 )
 _QUOTED_ARGUMENTS = re.compile(r"""(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(].*|.*["']args["']: .*""", re.DOTALL).fullmatch
 
+# Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
+_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
+_SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
+_BEHIND_TEXT = r".*\S\s*(?:->|\s|\|)\s*\S+@\S+: (?:OK|ERROR)\s*$"
 _TELLING = (
     r"(?i)error|exception|denied|refused|not found|no such|unable|cannot|could not|unknown|failed|closed|"
     r"timed? ?out|killed"
@@ -38,6 +42,13 @@ _NOISE = (
     r"^error in (?:atexit|sys\.)|see above for error"
 )
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+
+
+def plain(text: str) -> str:
+    """Return the text without terminal sequences, and with line ends alone for carriage returns."""
+    if "\x1b" in text or not text.isascii():
+        text = re.sub(_TERMINAL, "", text)
+    return text.replace("\r", "\n") if "\r" in text else text
 
 
 def quotable(line: str, longest: int = 300) -> str:
@@ -57,12 +68,23 @@ def is_unhandled(before: str) -> bool:
     return not before or before.startswith(_CHAINED) or "Warning: " in before or before.lstrip().startswith("warnings.")
 
 
-def reason(lines: Sequence[str]) -> str:
+def is_behind_text(line: str) -> bool:
+    """Return whether a reply stands behind other text on its line, as docker compose or journald prints it."""
+    return re.match(_BEHIND_TEXT, line) is not None
+
+
+def reason(lines: Sequence[str], replied: bool = False) -> str:
     """Return the line that says best what went wrong, fit to be quoted, or "".
 
     It is Celery's own `Error:` line, or the exception of a traceback that ended the program, whichever came last. Then
-    any other line that speaks of a failure, the last one first.
+    any other line that speaks of a failure, the last one first. If nobody replied, it says where replies hide.
     """
+    if not replied:
+        if any(re.match(_SPREAD_JSON, line) for line in lines):
+            return "its JSON is spread over several lines, print each output on one line (jq -c)"
+        behind = next(filter(is_behind_text, lines), None)
+        if behind is not None:
+            return f"replies stand behind other text on their lines: {quotable(' '.join(behind.split()))}"
     return quotable(" ".join(_best(lines).split()))
 
 

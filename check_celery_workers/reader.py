@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from check_celery_workers.awaited import AwaitedInventory, AwaitedNodes
-from check_celery_workers.errors import EndedBadly, SourceError
+from check_celery_workers.errors import Doubt, EndedBadly, SourceError
 from check_celery_workers.reply import Replies
 from check_celery_workers.source import Source
 from check_celery_workers.status import Status
@@ -18,25 +18,6 @@ Open = Callable[[Union[str, None]], Source]
 
 # How long a body may take after its node where nobody knows whether there will be one.
 _GRACE = 0.1
-
-
-class Doubt:
-    """A reason why the text may not let it judge.
-
-    when: ALWAYS, if something is missing (IF_MISSING), or if nothing is (IF_COMPLETE)
-    problem, reason: what is wrong with the text, and the line of it that says why, or ""
-    counts: whether it makes a difference who has replied and who has not
-    silent: the nodes that had not answered to a second question
-    """
-
-    ALWAYS, IF_MISSING, IF_COMPLETE = range(3)
-
-    def __init__(self, when: int, problem: str, reason: str = "", counts: bool = True) -> None:
-        self.when = when
-        self.problem = problem
-        self.reason = reason
-        self.counts = counts
-        self.silent: set[str] = set()
 
 
 class Reader:

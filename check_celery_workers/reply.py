@@ -26,6 +26,7 @@ _TASK_TAIL = re.compile(
     r"'delivery_info': \{[^{}]*\}, 'worker_pid': (?:[0-9]+|None)\}$"
 ).search
 _TAIL_LENGTH = 2000
+_CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
 
 EMPTY = ("- empty -", "[]")
 
@@ -48,6 +49,13 @@ class Task:
         self.name = name
         self.started = started
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether it is the same task, as another output lists it."""
+        return isinstance(other, Task) and (self.name, self.started) == (other.name, other.started)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.started))
+
 
 class Replies:
     """Who replied, and what, in all outputs together.
@@ -67,9 +75,18 @@ class Replies:
         self.errors: set[str] = set()
         self.queues: dict[str, set[str]] = {}
         self.without_queue: set[str] = set()
-        self.tasks: dict[str, list[Task]] = {}
+        self.tasks: dict[str, set[Task]] = {}
         self.tell_queues = False
         self.tell_tasks = False
+
+    def add_item(self, node: str, item: Queue | Task) -> bool:
+        """Add a queue that a node consumes from, or a task that it runs; return whether it was a queue."""
+        if isinstance(item, Queue):
+            self.queues.setdefault(str(item), set()).add(node)
+            return True
+        self.tasks.setdefault(node, set()).add(item)
+        self.tell_tasks = True
+        return False
 
     def add(self, other: Replies) -> None:
         """Add what an answer to another question says."""
@@ -83,7 +100,7 @@ class Replies:
         for queue, nodes in other.queues.items():
             self.queues.setdefault(queue, set()).update(nodes)
         for node, tasks in other.tasks.items():
-            self.tasks.setdefault(node, []).extend(tasks)
+            self.tasks.setdefault(node, set()).update(tasks)
         self.tell_queues = self.tell_queues or other.tell_queues
         self.tell_tasks = self.tell_tasks or other.tell_tasks
 
@@ -117,3 +134,26 @@ def read_item(item: object) -> Queue | Task | None:
     if isinstance(started, (int, float)) and not isinstance(started, bool):
         return Task(item["name"], float(started))
     return Queue(item["name"]) if "routing_key" in item and "id" not in item else None
+
+
+def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:
+    """Return the replies in a line of JSON by node name, {} if it is JSON of another kind or none at all.
+
+    Raises ValueError if it is a reply that breaks off.
+    """
+    import json
+
+    try:
+        replies = json.loads(line)
+    except (ValueError, RecursionError):
+        if re.match(_CUT_JSON, line):
+            raise ValueError from None
+        return {}
+    return {node: reply for node, reply in replies.items() if _is_reply(node, reply)}
+
+
+def _is_reply(node: str, reply: object) -> bool:
+    """Return whether this is what a worker replied; without an @ in its name, only if nothing else looks like that."""
+    if isinstance(reply, dict):
+        return isinstance(reply.get("ok"), str) or "error" in reply if "@" in node else reply == {"ok": "pong"}
+    return isinstance(reply, list) and ("@" in node or any(read_item(item) for item in reply))

@@ -32,8 +32,8 @@ from collections.abc import Callable
 
 from check_celery_workers.node import Group, node_name, split_index, split_node
 from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES
-from check_celery_workers.quote import TRACEBACK, is_unhandled, quotable, reason
-from check_celery_workers.reply import EMPTY, Queue, Replies, Task, read_item, read_line
+from check_celery_workers.quote import TRACEBACK, is_behind_text, is_unhandled, plain, reason
+from check_celery_workers.reply import EMPTY, Replies, read_item, read_json, read_line
 
 # Groups: the arrow, the node in two parts twice, the verdict; or else any other line that is not blank. One call finds
 # all lines of a text: to match them one by one takes a third longer.
@@ -44,13 +44,6 @@ _ARROW_4, _ARROW_5, _JSON = "-> ", "->  ", "{"
 _ONLINE = ("node online.", "nodes online.")
 _NOBODY = "Error: No nodes replied within time constraint"
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
-
-# Compiled on first use: few texts need these, and compiling takes longer than reading a small text.
-_CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
-_SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
-_BEHIND_TEXT = r".*\S\s*(?:->|\s|\|)\s*\S+@\S+: (?:OK|ERROR)\s*$"
-# Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
-_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
 
 # How many other lines to keep when looking for the reason; longer than any traceback.
 _OTHERS_KEPT = 500
@@ -70,10 +63,7 @@ class Status:
     """
 
     def __init__(
-        self,
-        replies: Replies,
-        question: str | None = None,
-        notice: Callable[[Group, str], None] | None = None,
+        self, replies: Replies, question: str | None = None, notice: Callable[[Group, str], None] | None = None
     ) -> None:
         """Add to `replies`; `question` is what Celery was asked, if known; `notice` is called for each new node."""
         self.replied = self.nobody = self.failed = self.hides = False
@@ -100,27 +90,18 @@ class Status:
     @property
     def reason(self) -> str:
         """The line that says best what went wrong, among those that no output consists of, or ""."""
-        lines = list(self._others)
-        if not self.replied:
-            if any(re.match(_SPREAD_JSON, line) for line in lines):
-                return "its JSON is spread over several lines, print each output on one line (jq -c)"
-            behind = next((line for line in lines if re.match(_BEHIND_TEXT, line)), None)
-            if behind is not None:
-                return f"replies stand behind other text on their lines: {quotable(' '.join(behind.split()))}"
-        return reason(lines)
+        return reason(list(self._others), self.replied)
 
     def feed(self, text: str) -> None:
         """Read on: text of whole lines, the last one of which may lack its end if the text ends there."""
-        if "\x1b" in text or not text.isascii():
-            text = re.sub(_TERMINAL, "", text)
-        if "\r" in text:
-            text = text.replace("\r", "\n")
+        text = plain(text)
         self.empty = self.empty and (not text or text.isspace())
         for arrow, name, at_server, plain_name, plain_at_server, verdict, other in _find_lines(text):
             if not verdict:
                 self._read_other(other)
             elif ": " in at_server or ": " in name:
-                self._read_glued(f"{name}{at_server}: {verdict}")
+                # Two replies on one line.
+                self._read_other(f"{arrow}{name}{at_server}: {verdict}")
             else:
                 stem, digits = split_index(name or plain_name)
                 self._add(arrow, (stem, at_server or plain_at_server), digits, verdict)
@@ -187,7 +168,9 @@ class Status:
         elif told.rstrip(".") == _NOBODY:
             self._complete = True
             self._close()
-            self._note_nobody()
+            self.outputs += 1
+            self.silent_outputs += self.replied
+            self.nobody = self.nobody or not self.replied
         elif self._latest and line.startswith(("    ", "\t")):
             self._read_body(node_name(*self._latest), told)
         elif _DUPLICATES in told:
@@ -203,39 +186,26 @@ class Status:
         if line in EMPTY:
             self._without.add(node)
         elif item is not None:
-            self._read_item(node, item)
-
-    def _read_item(self, node: str, item: Queue | Task) -> None:
-        if isinstance(item, Task):
-            self._replies.tasks.setdefault(node, []).append(item)
-            self._replies.tell_tasks = True
-        else:
-            self._replies.queues.setdefault(str(item), set()).add(node)
-            self._shows_queues = True
+            self._shows_queues = self._replies.add_item(node, item) or self._shows_queues
 
     def _read_json(self, line: str) -> bool:
         """Read every node's reply from a line of JSON, which is one whole output; return False if it is none."""
-        import json
-
         try:
-            replies = json.loads(line)
-        except (ValueError, RecursionError):
-            if re.match(_CUT_JSON, line):
-                self._note_cut("its JSON breaks off")
+            replies = read_json(line)
+        except ValueError:
+            self._note_cut("its JSON breaks off")
             return False
-        replies = {node: reply for node, reply in replies.items() if _is_reply(node, reply)}
         if not replies:
             return False
         self._close()
         for node, reply in replies.items():
-            group, digits = split_node(node)
-            self._add(_JSON, group, digits, "ERROR" if "error" in reply else "OK")
+            self._add(_JSON, *split_node(node), "ERROR" if "error" in reply else "OK")
             if reply == []:
                 self._without.add(node)
             for item in reply if isinstance(reply, list) else ():
                 found = read_item(item)
                 if found is not None:
-                    self._read_item(node, found)
+                    self._shows_queues = self._replies.add_item(node, found) or self._shows_queues
         self.bare = False
         self._complete = True
         return True
@@ -249,20 +219,8 @@ class Status:
             elif self.replied or self.nobody:
                 self.failed = True
                 self.outputs += 1
-        elif self.replied and (": OK" in line or ": ERROR" in line) and re.match(_BEHIND_TEXT, line):
+        elif self.replied and (": OK" in line or ": ERROR" in line) and is_behind_text(line):
             self._note_cut("a reply stands behind other text on its line")
-
-    def _read_glued(self, line: str) -> None:
-        self.bare = self._complete = False
-        self._others.append(line[:_OTHERS_LENGTH])
-        self._note_cut("a reply stands behind other text on its line")
-
-    def _note_nobody(self) -> None:
-        self.outputs += 1
-        if self.replied:
-            self.silent_outputs += 1
-        else:
-            self.nobody = True
 
     def _note_cut(self, how: str) -> None:
         self.cut = self.cut or f"the status text is not whole: {how}"
@@ -288,10 +246,3 @@ class Status:
         elif self._question == ACTIVE or (self._question is None and self._without):
             replies.tell_tasks = True
         self._begin()
-
-
-def _is_reply(node: str, reply: object) -> bool:
-    """Return whether this is what a worker replied; without an @ in its name, only if nothing else looks like that."""
-    if isinstance(reply, dict):
-        return isinstance(reply.get("ok"), str) or "error" in reply if "@" in node else reply == {"ok": "pong"}
-    return isinstance(reply, list) and ("@" in node or any(read_item(item) for item in reply))

@@ -192,6 +192,7 @@ def test_without_settling_the_line_below_the_last_answer_is_waited_for() -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGALRM], ids=["SIGKILL", "SIGALRM"])
+@pytest.mark.waiting
 def test_a_plugin_that_is_killed_takes_the_command_along(tmp_path: Path, number: signal.Signals) -> None:
     started = tmp_path / "started"
     command = [PLUGIN, "w@a", "-t", "100", "--", "sh", "-c", 'touch "$0"; exec sleep 100', str(started)]
@@ -202,10 +203,12 @@ def test_a_plugin_that_is_killed_takes_the_command_along(tmp_path: Path, number:
     wait_for(lambda: not started_with(os.environ[MARK]), "the command has not ended")
 
 
+@pytest.mark.waiting
 def test_what_a_child_writes_just_after_the_command_ended_is_read() -> None:
     assert run("w@a", "--", "bash", "-c", 'echo "w@a: OK" > >(sleep 0.1; cat)').code == OK
 
 
+@pytest.mark.waiting
 def test_the_deadline_holds_while_it_compares(tmp_path: Path) -> None:
     patterns = tmp_path / "patterns"
     patterns.write_text("".join(f"*x{i}*y*=0..\n" for i in range(1000)))

@@ -72,6 +72,7 @@ def test_expected(arguments: list[str], words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("expected", ["w-1..1000000@a", "w-1000000@a", "w-*@a=1000000"])
+@pytest.mark.exhaustive
 def test_a_million_is_fine(expected: str) -> None:
     outcome = check(expected, text=online("w-1@a"))
     assert outcome.headline.startswith("CELERY WORKERS CRITICAL - 999,999 of 1,000,000 workers missing")
@@ -252,6 +253,13 @@ def test_braces_that_are_none(expected: str) -> None:
         ),
         pytest.param(
             ["w-1..2@a"],
+            ["w-1@a", "w-01@a", "w-01@a", "w-2@a"],
+            "WARNING - 1 worker duplicate: w-1@a",
+            ["Worker w-1@a was duplicate, more than one worker answers to this name"],
+            id="two-spellings-of-one-and-one-of-them-twice",
+        ),
+        pytest.param(
+            ["w-1..2@a"],
             ["w-1@a", "w-2@a", "w-3@a", "w-03@a"],
             "WARNING - 1 worker unexpected",
             None,
@@ -277,6 +285,13 @@ def test_groups(arguments: list[str], nodes: list[str], headline: str, findings:
     outcome = check(*arguments, text=online(*nodes))
     assert outcome.headline.startswith(f"CELERY WORKERS {headline}")
     assert findings is None or outcome.findings == findings
+
+
+def test_two_spellings_of_a_malfunctioning_worker_are_one() -> None:
+    outcome = check("w-1..1@a", text="w-1@a: ERROR\nw-01@a: ERROR\n\n2 nodes online.\n")
+    assert outcome.perfdata["malfunctioning"].startswith("1;")
+    assert outcome.perfdata["duplicate"].startswith("1;")
+    assert len(outcome.findings) == 2
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,11 @@ def captures(*questions: str) -> list[Capture]:
     return [capture for capture in found if capture.question in questions]
 
 
+def answered(*questions: str) -> list[Capture]:
+    """Return those of these questions that anybody answered: that nobody did is a verdict by itself."""
+    return [capture for capture in captures(*questions) if capture.replies]
+
+
 def test_every_capture_has_its_test() -> None:
     questions = {"status", "ping", "active_queues", "active", "reserved", "scheduled", *OTHERS}
     assert {path.parent.name for path in CAPTURES.glob("*/*.json")} == set(VERSIONS)
@@ -126,10 +131,8 @@ def test_who_answers(capture: Capture) -> None:
     assert_present_or_missing(capture, check(*capture.expected, text=capture.text))
 
 
-@pytest.mark.parametrize("capture", captures("status", "ping"), ids=str)
+@pytest.mark.parametrize("capture", answered("status", "ping"), ids=str)
 def test_who_answers_tells_neither_queues_nor_tasks(capture: Capture) -> None:
-    if not capture.replies:
-        pytest.skip("nobody answers, which is a verdict")
     asked = check(*capture.expected, "--queue", "qa", text=capture.text)
     assert asked.code == UNKNOWN
     assert asked.headline.startswith("CELERY WORKERS UNKNOWN - ")
@@ -213,10 +216,8 @@ def test_tasks(capture: Capture) -> None:
     assert check(*capture.expected, "--task-limit", "*.nap=3600", "--task-limit", "1", text=text).code == OK
 
 
-@pytest.mark.parametrize("capture", captures("active"), ids=str)
+@pytest.mark.parametrize("capture", answered("active"), ids=str)
 def test_tasks_are_no_queues(capture: Capture) -> None:
-    if not capture.replies:
-        pytest.skip("nobody answers, which is a verdict")
     outcome = check(*capture.expected, "--queue", "qa", text=capture.text)
     assert outcome.code == UNKNOWN
     assert "tells no queues, ask inspect active_queues" in outcome.headline

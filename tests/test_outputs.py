@@ -53,6 +53,15 @@ W2_MISSING = "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a"
         pytest.param(
             older(W1, W2, body=QUEUE.format("celery")) + older(W2, W1, body="    - empty -\n"), id="two-questions"
         ),
+        pytest.param(older(W1, W2) + "w-1@a: OK\nw-2@a: OK\n\n2 nodes online.\n", id="Celery-4-inspect-and-status"),
+        pytest.param(older(W1, W2) + whole(W1, W2), id="the-same-fleet-by-Celery-4-and-5"),
+        pytest.param('{"w-1@a": {"ok": "pong"}}\n' + whole(W1, W2), id="JSON-without-closing-line-and-text"),
+        pytest.param(
+            '{"w-1@a": [{"name": "q", "routing_key": "q"}], "w-2@a": [{"name": "q", "routing_key": "q"}]}\n'
+            + "".join(f"->  {node}: OK\n    - empty -\n" for node in (W1, W2))
+            + "\n2 nodes online.\n",
+            id="JSON-of-queues-and-no-running-tasks",
+        ),
         pytest.param(FAILED + whole(W1, W2), id="failed-then-whole"),
         pytest.param(FAILED + FAILED + TRACEBACK + whole(W1, W2), id="failed-three-times-then-whole"),
         pytest.param(USAGE + whole(W1, W2), id="a-usage-error-then-whole"),
@@ -376,7 +385,7 @@ def test_options_may_stand_before_the_question(words: str) -> None:
 @pytest.mark.parametrize(
     ("script", "headline", "code"),
     [
-        # Of COMMAND the exit status tells whether it came to its end.
+        # The exit status of COMMAND says whether its output is whole.
         pytest.param("echo '->  w-1@a: OK'", W2_MISSING, CRITICAL, id="no-closing-line"),
         pytest.param("echo '->  w-1@a: OK'; exit 3", None, UNKNOWN, id="no-closing-line-and-another-status"),
         pytest.param("printf -- '->  w-1@a: OK\\n\\n2 nodes online.\\n'", None, UNKNOWN, id="fewer-than-claimed"),
@@ -464,6 +473,7 @@ def test_no_credentials_leave(url: str, verbosity: str) -> None:
 @pytest.mark.usefixtures("nothing_is_left_running")
 @pytest.mark.parametrize("verbosity", ["-q", "-vvv"])
 @pytest.mark.parametrize("script", ["exit 3", "sleep 100", "echo 'w-1@a: OK'; exit 3"])
+@pytest.mark.waiting
 def test_no_credentials_of_the_command_leave(script: str, verbosity: str) -> None:
     outcome = run(*BOTH, "-t", "1", verbosity, "--", "sh", "-c", script, "amqp://app:S3cretPw@rabbit//")
     assert outcome.code == UNKNOWN

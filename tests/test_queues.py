@@ -353,6 +353,7 @@ def test_a_command_known_to_ask_for_queues_may_show_none(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")
+@pytest.mark.waiting
 def test_queues_alone_end_the_command_once_they_are_met(tmp_path: Path) -> None:
     answers = consuming(FLEET).partition("\n\n")[0] + "\n"
     endless = answering(tmp_path / "log", answers, "sleep 100")

@@ -344,6 +344,7 @@ def test_the_second_answer_is_judged(celery: Celery) -> None:
 
 
 @commands
+@pytest.mark.waiting
 def test_both_commands_are_stopped_once_all_have_answered(celery: Celery) -> None:
     first, second = (celery.prints(text.partition("\n\n")[0] + "\n") for text in (QUEUES, IDLE))
     for settle in ("0", "0.3"):
@@ -435,6 +436,7 @@ def test_attempts_are_counted_per_question(celery: Celery) -> None:
 
 
 @commands
+@pytest.mark.waiting
 def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
     first = f"{celery.prints(queues('w-1@a').partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
     outcome = run(*BOTH, *LIMIT, "-t", "2", *celery.command(first))
@@ -447,6 +449,7 @@ def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
 
 
 @commands
+@pytest.mark.waiting
 def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery) -> None:
     second = f"{celery.prints(active({'w-1@a': []}).partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
     outcome = run(*BOTH, *LIMIT, "-t", "3", "--settle", "0", *celery.command(celery.prints(QUEUES), second))
@@ -457,6 +460,7 @@ def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery
 
 
 @commands
+@pytest.mark.waiting
 def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> None:
     outcome = run("w-1..2000@a", "-t", "2", *celery.command("echo '->  w-1@a: OK'; sleep 100"))
     assert "sh did not end before the timeout, 1 of 2,000 workers had answered" in outcome.headline
@@ -468,6 +472,7 @@ def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> Non
 
 
 @commands
+@pytest.mark.waiting
 def test_the_reason_stands_behind_the_silent(celery: Celery) -> None:
     script = "echo '->  w-1@a: OK'; echo 'ssh: connection to app2 timed out' >&2; sleep 100"
     outcome = run(*BOTH, "-t", "2", *celery.command(script))

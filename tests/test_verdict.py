@@ -621,6 +621,7 @@ def test_findings_that_do_not_fit_are_counted() -> None:
     assert 7900 < len(outcome.output.encode()) <= 8000
 
 
+@pytest.mark.exhaustive
 def test_a_million_workers_are_the_most_that_one_expected_may_ask_for() -> None:
     outcome = check("w-1..1000000@a", text=online("w-2@a"))
     assert outcome.headline == "CELERY WORKERS CRITICAL - 999,999 of 1,000,000 workers missing"

@@ -1,0 +1,56 @@
+"""Braces, as in a shell: `web{01..20}`, `{a,b}`, `{1..9..2}`, `{a..e}`, several at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+# Marks the end of what comes from braces.
+FROM_BRACES = "\0"
+
+_NUMBER = "[0-9]{1,18}"
+_BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
+
+
+def expand(text: str, most: int) -> list[str]:
+    r"""Return the texts that braces stand for, each with a mark behind what comes from braces.
+
+    "w{1..2}" -> ["w1\0", "w2\0"]; without a comma or a range, braces stay as they are. Raises ValueError, with the
+    problem and the right form, if these are more than `most`, or if a range is not one.
+    """
+    texts = [text]
+    while True:
+        expanded = []
+        for one in texts:
+            braces = re.search(_BRACES, one)
+            if not braces:
+                return texts
+            before, after = one[: braces.start()], one[braces.end() :]
+            for word in _words(braces, most):
+                expanded.append(f"{before}{word}{FROM_BRACES}{after}")
+                if len(expanded) > most:
+                    raise ValueError(f"its braces stand for more than {most:,} workers", "fewer")
+        texts = expanded
+
+
+def _words(braces: re.Match[str], most: int) -> Iterator[str]:
+    first, last, step, listed = braces.groups()
+    if listed is not None:
+        yield from listed.split(",")
+        return
+    by = max(1, int(step or 1))
+    if re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last):
+        start, stop = int(first), int(last)
+        if abs(stop - start) // by >= most:
+            raise ValueError(f"its braces stand for more than {most:,} workers", "fewer")
+        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+        texts = (str(number).zfill(width) for number in _range(start, stop, by))
+    elif len(first) == len(last) == 1 and (first + last).isalpha():
+        texts = (chr(code) for code in _range(ord(first), ord(last), by))
+    else:
+        raise ValueError("a range in braces needs two numbers or two letters", "{FIRST..LAST}")
+    yield from texts
+
+
+def _range(start: int, stop: int, step: int) -> range:
+    return range(start, stop + 1, step) if start <= stop else range(start, stop - 1, -step)
