@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from sys import intern
-from typing import Union
 
 from check_celery_workers.braces import FROM_BRACES, expand
 from check_celery_workers.node import UNNUMBERED, Group, printable
@@ -82,7 +81,11 @@ class QueueLimit(Limit):
     __slots__ = ()
 
 
-Expected = Union[Count, Span, Limit]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Expected = Union[Count, Span, Limit]
 
 
 class WrongError(Exception):

@@ -52,7 +52,7 @@ class Workers(nagiosplugin.Resource):
         deadline: a time of `time.monotonic`, in seconds
         ignore: patterns of workers that are left out unless something expects them
         task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
-        timed: add the metric of how long it took
+        timed: a COMMAND is read, which is stopped when it is enough, and of which the time is a metric
         """
         self.reader = reader
         self.inventory = inventory
@@ -70,7 +70,9 @@ class Workers(nagiosplugin.Resource):
         """
         started = time.monotonic()
         try:
-            doubt = self.reader.read(AwaitedInventory(self.inventory, self.reader.replies))
+            # A stream ends by itself: nobody waits for what is still to come.
+            awaited = AwaitedInventory(self.inventory, self.reader.replies) if self._timed else None
+            doubt = self.reader.read(awaited)
             with _within(self._deadline):
                 comparison = self._compare()
             self._raise_if(doubt, comparison)

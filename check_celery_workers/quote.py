@@ -25,7 +25,7 @@ _SECRETS = (
     (r"(?i)([?&;][\w-]*(?:pass|pwd|secret|token|key|auth)[\w-]*=)[^\s&;'\"]+", r"\1**"),
     (r"(?i)(\w*(?:passw|pwd|secret|token|api_?key)\w*['\"]?(?: ?= ?|': ?|\": ?))\S+", r"\1**"),
 )
-_QUOTED_ARGUMENTS = re.compile(r"""(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(].*|.*["']args["']: .*""", re.DOTALL).fullmatch
+_QUOTED_ARGUMENTS = r"""(?s)(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(].*|.*["']args["']: .*"""
 
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
 _TERMINAL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
@@ -53,7 +53,7 @@ def plain(text: str) -> str:
 
 def quotable(line: str, longest: int = 300) -> str:
     """Return what may be quoted of a line: printable, on one line, without credentials and task arguments."""
-    if _QUOTED_ARGUMENTS(line):
+    if re.fullmatch(_QUOTED_ARGUMENTS, line):
         return printable(f"{line[: len(line) - len(line.lstrip(' *'))]}{{...}}", longest)
     for secret, instead in _SECRETS if "@" in line or ":" in line or "=" in line or "cast" in line else ():
         line = re.sub(secret, instead, line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Union
 
 from check_celery_workers.awaited import AwaitedInventory, AwaitedNodes
 from check_celery_workers.errors import Doubt, EndedBadly, SourceError
@@ -12,9 +11,13 @@ from check_celery_workers.reply import Replies
 from check_celery_workers.source import Source
 from check_celery_workers.status import Status
 
-Awaited = Union[AwaitedInventory, AwaitedNodes]
-# Opens the source of the text that answers a question; None is whatever the source asks by itself.
-Open = Callable[[Union[str, None]], Source]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Awaited = Union[AwaitedInventory, AwaitedNodes]
+    # Opens the source of the text that answers a question; None is whatever the source asks by itself.
+    Open = Callable[[Union[str, None]], Source]
 
 # How long a body may take after its node where nobody knows whether there will be one.
 _GRACE = 0.1

@@ -19,12 +19,12 @@ from check_celery_workers.node import Group, node_name
 
 _STRING = r"'((?:[^'\\]|\\.)*)'"
 # Anchored at both ends of the line, with nothing of the arguments between what is anchored and what is taken.
-_QUEUE = re.compile(rf"\* \{{'name': {_STRING}, 'exchange': \{{.*").fullmatch
-_TASK_HEAD = re.compile(rf"\* \{{'id': '[^']*', 'name': {_STRING}, 'args': ").match
-_TASK_TAIL = re.compile(
+_QUEUE = rf"\* \{{'name': {_STRING}, 'exchange': \{{.*"
+_TASK_HEAD = rf"\* \{{'id': '[^']*', 'name': {_STRING}, 'args': "
+_TASK_TAIL = (
     rf", 'hostname': {_STRING}, 'time_start': ([0-9.e+]+|None), 'acknowledged': (?:True|False), "
     r"'delivery_info': \{[^{}]*\}, 'worker_pid': (?:[0-9]+|None)\}$"
-).search
+)
 _TAIL_LENGTH = 2000
 _CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
 
@@ -111,10 +111,10 @@ class Replies:
 
 def read_line(line: str) -> Queue | Task | None:
     """Return the queue or the running task that a line of text, without its indent, describes; None if it does not."""
-    queue = _QUEUE(line)
+    queue = re.fullmatch(_QUEUE, line)
     if queue and "\\" not in queue[1]:
         return Queue(queue[1])
-    head, tail = _TASK_HEAD(line), _TASK_TAIL(line, max(0, len(line) - _TAIL_LENGTH))
+    head, tail = re.match(_TASK_HEAD, line), re.search(_TASK_TAIL, line[-_TAIL_LENGTH:])
     if head and tail and "\\" not in head[1]:
         return None if tail[2] == "None" else Task(head[1], float(tail[2]))
     # Celery 3.1, names with a backslash, and whatever else a version may print.
