@@ -74,7 +74,7 @@ def _online(comparison: Comparison) -> str:
 def subject(finding: Finding) -> str:
     """Return what the first line calls the one thing that a finding is about."""
     name = printable(finding.name)
-    return {SERVER: f"server {name}", QUEUE: f"queue {name}"}.get(finding.kind, name)
+    return f"server {name}" if finding.kind == SERVER else name
 
 
 def sentence(finding: Finding, silent: bool = False) -> str:

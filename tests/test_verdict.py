@@ -654,3 +654,13 @@ def test_a_very_long_name_leaves_room_for_the_other_findings() -> None:
     outcome = check("w@a", text=online(f"{'x' * 10000}-1@a"))
     assert outcome.findings[0] == "Worker w@a was missing"
     assert outcome.findings[1].startswith(f"Worker {'x' * 197}... was unexpectedly present")
+
+
+def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() -> None:
+    names = [f"worker-with-a-name-of-some-length-{letter}@a" for letter in "bcdefghij"]
+    outcome = check(*names, "w@a", text="->  w@a: OK\n")
+    assert outcome.headline == (
+        "CELERY WORKERS UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or "
+        f"filtered, 1 of 10 workers had answered, no answer from {', '.join(names[:5])} and 4 more"
+    )
+    assert outcome.findings == [f"Worker {name} had not answered" for name in names]
