@@ -45,12 +45,10 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Metric, int]], 
             words = f"{value:,}" if named else count_of(value, "worker")
         named = named or metric.noun == "worker"
         parts.append(f"{words} {metric.state}")
-    if empty:
-        parts.append("the status text was empty")
     line = ", ".join(parts)
     if len(comparison.findings) == 1:
         line += f": {subject(comparison.findings[0])}"
-    return line
+    return f"{line}, the status text was empty" if empty else line
 
 
 def _queues(comparison: Comparison, value: int) -> list[str]:

@@ -560,7 +560,7 @@ def test_no_replies_are_all_missing() -> None:
 def test_an_empty_text_is_missing_all_and_says_what_to_do(text: str) -> None:
     assert check("w-2@a", text=text) == Outcome(
         f"""\
-CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a | \
+CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a, the status text was empty | \
 {perfdata(missing="2;;0;0;2", missing_servers="1;;;0", online="0;;;0")}
 Server a was missing, accounts for 2 missing workers
 The status text was empty. Put 2>&1 before the pipe to see whether the status command failed
