@@ -133,7 +133,7 @@ def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
     """Return what is doubtful about a text, the worst first."""
     if status.failed:
         outputs = f"one of {status.outputs} outputs" if status.outputs > 1 else "the output"
-        return Doubt(Doubt.ALWAYS, f"{outputs} failed", status.reason)
+        return Doubt(Doubt.ALWAYS, str(error) if error else f"{outputs} failed", status.reason)
     # That nobody replied ends with exit status 69 too, and is no failure.
     if error and not (isinstance(error, EndedBadly) and (status.nobody or status.silent_outputs)):
         return Doubt(Doubt.IF_MISSING, str(error), status.reason)
