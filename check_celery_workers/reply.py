@@ -89,19 +89,15 @@ class Replies:
         return False
 
     def add(self, other: Replies) -> None:
-        """Add what an answer to another question says."""
+        """Add what an answer to the question `active` says."""
         for group, indexes in other.groups.items():
             known = self.groups.setdefault(group, set())
             self.count += len(indexes - known)
             known |= indexes
         self.duplicates |= other.duplicates
         self.errors |= other.errors
-        self.without_queue |= other.without_queue
-        for queue, nodes in other.queues.items():
-            self.queues.setdefault(queue, set()).update(nodes)
         for node, tasks in other.tasks.items():
             self.tasks.setdefault(node, set()).update(tasks)
-        self.tell_queues = self.tell_queues or other.tell_queues
         self.tell_tasks = self.tell_tasks or other.tell_tasks
 
     def nodes(self) -> set[str]:

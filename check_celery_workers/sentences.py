@@ -45,12 +45,10 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Metric, int]], 
             words = f"{value:,}" if named else count_of(value, "worker")
         named = named or metric.noun == "worker"
         parts.append(f"{words} {metric.state}")
-    if empty:
-        parts.append("the status text was empty")
     line = ", ".join(parts)
     if len(comparison.findings) == 1:
         line += f": {subject(comparison.findings[0])}"
-    return line
+    return f"{line}, the status text was empty" if empty else line
 
 
 def _queues(comparison: Comparison, value: int) -> list[str]:
@@ -74,7 +72,7 @@ def _online(comparison: Comparison) -> str:
 def subject(finding: Finding) -> str:
     """Return what the first line calls the one thing that a finding is about."""
     name = printable(finding.name)
-    return {SERVER: f"server {name}", QUEUE: f"queue {name}"}.get(finding.kind, name)
+    return f"server {name}" if finding.kind == SERVER else name
 
 
 def sentence(finding: Finding, silent: bool = False) -> str:

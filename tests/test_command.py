@@ -81,7 +81,7 @@ def test_no_replies_are_not_a_failure_but_all_missing() -> None:
 
 def test_an_empty_output_is_all_missing() -> None:
     assert command("true", "w-1..2@a").headline == (
-        "CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a"
+        "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a, the status text was empty"
     )
 
 

@@ -346,3 +346,21 @@ def test_a_baseline_writes_single_workers_by_their_names() -> None:
     one = check("--baseline", text=online("worker-7@a"))
     assert check(one.output.strip(), text=online("worker-7@a")).code == OK
     assert check(one.output.strip(), text=online("worker-6@a")).code == CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        pytest.param("queue emails=2", "write --queue emails=2", id="a queue as an argument"),
+        pytest.param("w@a:", "it is a part of status text", id="a node with the colon that Celery prints"),
+        pytest.param("w{1..b}@a", "a range in braces needs two numbers or two letters", id="a number to a letter"),
+    ],
+)
+def test_what_else_is_typed_first_is_named(expected: str, words: str) -> None:
+    outcome = check(expected)
+    assert words in outcome.headline
+    assert outcome.code == UNKNOWN
+
+
+def test_braces_take_letters() -> None:
+    assert check("w{a..c}@h", text="wa@h: OK\nwb@h: OK\nwc@h: OK\n\n3 nodes online.\n").code == OK

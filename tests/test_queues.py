@@ -368,3 +368,14 @@ def test_without_settling_the_queue_of_the_last_worker_is_read() -> None:
     script = "echo '->  w@a: OK'; sleep 0.01; cat << END\n" + queue("celery") + "END\nsleep 100"
     outcome = run("w@a", "--settle", "0", "--queue", "celery", "--", "sh", "-c", script, "celery", "{}")
     assert (outcome.findings, outcome.code) == ([], OK)
+
+
+def test_a_queue_given_twice_is_refused() -> None:
+    outcome = check("w@a", "--queue", "emails", "--queue", "emails=2")
+    assert outcome.output == "CELERY WORKERS UNKNOWN - --queue emails=2: the queue is given twice, write it once\n"
+
+
+@pytest.mark.parametrize("queue", ["a#b", "a{1,2}", " a", "bcast.5", "w.dq"])
+def test_a_baseline_leaves_out_queues_that_a_file_cannot_name_or_that_are_of_one_worker(queue: str) -> None:
+    outcome = check("--baseline", text=consuming({"w-1@a": ["emails", queue]}))
+    assert outcome.output == "w-1..1@a\nqueue emails=1..\n"

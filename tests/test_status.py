@@ -275,3 +275,8 @@ def test_no_node_replied(line: str) -> None:
     assert status.nobody
     assert not status.empty
     assert doubt(status) is None
+
+
+def test_the_reason_is_the_exception_of_a_traceback_that_was_logged_if_nothing_else_speaks() -> None:
+    text = "app is starting\nTraceback (most recent call last):\n  File x\nKeyError: 'BROKER'\nbye\n"
+    assert doubt(read(text)[1]) == "no worker's answer in the status text: KeyError: 'BROKER'"

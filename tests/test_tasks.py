@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, run
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check
 
 HOUR = 3600.0
 Task = tuple[str, float]
@@ -320,13 +320,13 @@ commands = pytest.mark.usefixtures("nothing_is_left_running")
 
 @commands
 def test_one_question_where_no_option_needs_another(celery: Celery) -> None:
-    assert run(*BOTH, *celery.command(celery.prints(QUEUES))).headline == WELL
+    assert check(*BOTH, *celery.command(celery.prints(QUEUES))).headline == WELL
     assert celery.asked == ["active_queues"]
 
 
 @commands
 def test_two_questions_one_after_the_other(celery: Celery) -> None:
-    outcome = run(*BOTH, *LIMIT, "--queue", "celery=2", *celery.command(celery.prints(QUEUES), celery.prints(IDLE)))
+    outcome = check(*BOTH, *LIMIT, "--queue", "celery=2", *celery.command(celery.prints(QUEUES), celery.prints(IDLE)))
     assert outcome.headline == WELL
     assert outcome.perfdata.keys() >= {"oldest_task", "queues", "time"}
     assert list(outcome.perfdata) == sorted(outcome.perfdata)
@@ -336,7 +336,7 @@ def test_two_questions_one_after_the_other(celery: Celery) -> None:
 @commands
 def test_the_second_answer_is_judged(celery: Celery) -> None:
     stuck = celery.prints(active({"w-1@a": [EXPORT, MAIL], "w-2@a": []}))
-    outcome = run(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), stuck))
+    outcome = check(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), stuck))
     assert outcome.findings == [
         "Worker w-1@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min, 2 tasks over their limit"
     ]
@@ -348,7 +348,9 @@ def test_the_second_answer_is_judged(celery: Celery) -> None:
 def test_both_commands_are_stopped_once_all_have_answered(celery: Celery) -> None:
     first, second = (celery.prints(text.partition("\n\n")[0] + "\n") for text in (QUEUES, IDLE))
     for settle in ("0", "0.3"):
-        outcome = run(*BOTH, *LIMIT, "--settle", settle, *celery.command(f"{first}; sleep 100", f"{second}; sleep 100"))
+        outcome = check(
+            *BOTH, *LIMIT, "--settle", settle, *celery.command(f"{first}; sleep 100", f"{second}; sleep 100")
+        )
         assert outcome.headline == WELL
     assert celery.asked == ["active_queues", "active"] * 2
 
@@ -357,7 +359,7 @@ def test_both_commands_are_stopped_once_all_have_answered(celery: Celery) -> Non
 def test_the_second_question_waits_for_those_alone_who_answered_the_first(celery: Celery) -> None:
     first = celery.prints(queues("w-1@a"))
     second = celery.prints(active({"w-1@a": []}).partition("\n\n")[0] + "\n")
-    outcome = run(*BOTH, *LIMIT, *celery.command(first, f"{second}; sleep 100"))
+    outcome = check(*BOTH, *LIMIT, *celery.command(first, f"{second}; sleep 100"))
     assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a"
     assert outcome.findings == ["Worker w-2@a was missing"]
 
@@ -368,7 +370,7 @@ def test_who_answered_the_first_question_and_not_the_second(celery: Celery, form
     text = active({"w-2@a": []})
     if form == "Celery-4":
         text = text.replace("->  ", "-> ").replace("\n1 node online.\n", "")
-    outcome = run(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), celery.prints(text)))
+    outcome = check(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), celery.prints(text)))
     assert outcome.headline == "CELERY WORKERS CRITICAL - 1 worker malfunctioning: w-1@a"
     assert outcome.findings == ["Worker w-1@a was malfunctioning, it did not answer to active"]
     assert outcome.code == CRITICAL
@@ -377,7 +379,7 @@ def test_who_answered_the_first_question_and_not_the_second(celery: Celery, form
 @commands
 def test_nobody_answers_the_second_question(celery: Celery) -> None:
     nobody = "echo 'Error: No nodes replied within time constraint' >&2; exit 69"
-    outcome = run(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), nobody))
+    outcome = check(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), nobody))
     assert outcome.findings == [
         "Worker w-1@a was malfunctioning, it did not answer to active",
         "Worker w-2@a was malfunctioning, it did not answer to active",
@@ -388,7 +390,7 @@ def test_nobody_answers_the_second_question(celery: Celery) -> None:
 @commands
 def test_nobody_answers_the_first_question(celery: Celery) -> None:
     nobody = "echo 'Error: No nodes replied within time constraint' >&2; exit 69"
-    outcome = run(*BOTH, *LIMIT, *celery.command(nobody, nobody))
+    outcome = check(*BOTH, *LIMIT, *celery.command(nobody, nobody))
     assert outcome.headline == "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a"
 
 
@@ -402,7 +404,7 @@ def test_nobody_answers_the_first_question(celery: Celery) -> None:
     ids=["at-once", "after-a-reply"],
 )
 def test_the_second_question_fails(celery: Celery, failure: str) -> None:
-    outcome = run(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), failure))
+    outcome = check(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), failure))
     assert outcome.code == UNKNOWN
     assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
     assert "Could not connect to the message broker" in outcome.headline
@@ -412,7 +414,7 @@ def test_the_second_question_fails(celery: Celery, failure: str) -> None:
 @commands
 def test_the_first_question_fails(celery: Celery) -> None:
     failure = "echo 'Error: Could not connect to the message broker.' >&2; exit 69"
-    outcome = run(*BOTH, *LIMIT, *celery.command(failure, failure))
+    outcome = check(*BOTH, *LIMIT, *celery.command(failure, failure))
     assert outcome.code == UNKNOWN
     assert "Could not connect to the message broker" in outcome.headline
 
@@ -420,7 +422,7 @@ def test_the_first_question_fails(celery: Celery) -> None:
 @commands
 def test_a_failure_after_all_answered_both_changes_nothing(celery: Celery) -> None:
     first, second = (f"{celery.prints(text)}; exit 3" for text in (QUEUES, IDLE))
-    assert run(*BOTH, *LIMIT, *celery.command(first, second)).headline == WELL
+    assert check(*BOTH, *LIMIT, *celery.command(first, second)).headline == WELL
 
 
 @commands
@@ -431,7 +433,7 @@ def test_attempts_are_counted_per_question(celery: Celery) -> None:
     one_idle = celery.prints(active({"w-2@a": []}))
     both_idle = celery.prints(IDLE)
     second = f'[ "$n" = 1 ] && exec {one_idle}; exec {both_idle}'
-    assert run(*BOTH, *LIMIT, "--attempts", "2", *celery.command(first, second)).headline == WELL
+    assert check(*BOTH, *LIMIT, "--attempts", "2", *celery.command(first, second)).headline == WELL
     assert celery.asked == ["active_queues", "active_queues", "active", "active"]
 
 
@@ -439,7 +441,7 @@ def test_attempts_are_counted_per_question(celery: Celery) -> None:
 @pytest.mark.waiting
 def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
     first = f"{celery.prints(queues('w-1@a').partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
-    outcome = run(*BOTH, *LIMIT, "-t", "2", *celery.command(first))
+    outcome = check(*BOTH, *LIMIT, "-t", "2", *celery.command(first))
     assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
     assert outcome.headline.endswith(
         "sh did not end before the timeout, 1 of 2 workers had answered, no answer from w-2@a"
@@ -452,7 +454,7 @@ def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
 @pytest.mark.waiting
 def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery) -> None:
     second = f"{celery.prints(active({'w-1@a': []}).partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
-    outcome = run(*BOTH, *LIMIT, "-t", "3", "--settle", "0", *celery.command(celery.prints(QUEUES), second))
+    outcome = check(*BOTH, *LIMIT, "-t", "3", "--settle", "0", *celery.command(celery.prints(QUEUES), second))
     assert outcome.code == UNKNOWN
     assert "sh did not end before the timeout" in outcome.headline
     assert "w-2@a" in outcome.headline
@@ -462,7 +464,7 @@ def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery
 @commands
 @pytest.mark.waiting
 def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> None:
-    outcome = run("w-1..2000@a", "-t", "2", *celery.command("echo '->  w-1@a: OK'; sleep 100"))
+    outcome = check("w-1..2000@a", "-t", "2", *celery.command("echo '->  w-1@a: OK'; sleep 100"))
     assert "sh did not end before the timeout, 1 of 2,000 workers had answered" in outcome.headline
     assert "w-2@a" in outcome.headline
     assert len(outcome.headline) < 1000
@@ -475,7 +477,7 @@ def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> Non
 @pytest.mark.waiting
 def test_the_reason_stands_behind_the_silent(celery: Celery) -> None:
     script = "echo '->  w-1@a: OK'; echo 'ssh: connection to app2 timed out' >&2; sleep 100"
-    outcome = run(*BOTH, "-t", "2", *celery.command(script))
+    outcome = check(*BOTH, "-t", "2", *celery.command(script))
     assert outcome.headline == (
         "CELERY WORKERS UNKNOWN - sh did not end before the timeout, 1 of 2 workers had answered, "
         "no answer from w-2@a: ssh: connection to app2 timed out"
@@ -492,13 +494,13 @@ def test_two_questions_need_braces() -> None:
 @commands
 def test_one_question_needs_no_braces(celery: Celery) -> None:
     text = active({"w-1@a": [EXPORT], "w-2@a": []})
-    outcome = run(*BOTH, *LIMIT, *celery.command("exit 9", celery.prints(text), "active", "inspect", "active"))
+    outcome = check(*BOTH, *LIMIT, *celery.command("exit 9", celery.prints(text), "active", "inspect", "active"))
     assert outcome.findings == ["Worker w-1@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]
 
 
 @commands
 def test_a_program_that_is_not_there() -> None:
-    outcome = run(*BOTH, *LIMIT, "--", "/no/such/celery", "inspect", "{}")
+    outcome = check(*BOTH, *LIMIT, "--", "/no/such/celery", "inspect", "{}")
     assert outcome == Outcome(
         "CELERY WORKERS UNKNOWN - /no/such/celery cannot be started: No such file or directory\n", UNKNOWN
     )

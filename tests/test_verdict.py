@@ -560,7 +560,7 @@ def test_no_replies_are_all_missing() -> None:
 def test_an_empty_text_is_missing_all_and_says_what_to_do(text: str) -> None:
     assert check("w-2@a", text=text) == Outcome(
         f"""\
-CELERY WORKERS CRITICAL - 2 of 2 workers missing, the status text was empty: server a | \
+CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a, the status text was empty | \
 {perfdata(missing="2;;0;0;2", missing_servers="1;;;0", online="0;;;0")}
 Server a was missing, accounts for 2 missing workers
 The status text was empty. Put 2>&1 before the pipe to see whether the status command failed
@@ -654,3 +654,13 @@ def test_a_very_long_name_leaves_room_for_the_other_findings() -> None:
     outcome = check("w@a", text=online(f"{'x' * 10000}-1@a"))
     assert outcome.findings[0] == "Worker w@a was missing"
     assert outcome.findings[1].startswith(f"Worker {'x' * 197}... was unexpectedly present")
+
+
+def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() -> None:
+    names = [f"worker-with-a-name-of-some-length-{letter}@a" for letter in "bcdefghij"]
+    outcome = check(*names, "w@a", text="->  w@a: OK\n")
+    assert outcome.headline == (
+        "CELERY WORKERS UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or "
+        f"filtered, 1 of 10 workers had answered, no answer from {', '.join(names[:5])} and 4 more"
+    )
+    assert outcome.findings == [f"Worker {name} had not answered" for name in names]

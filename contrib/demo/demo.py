@@ -221,7 +221,7 @@ def show(stage: Stage) -> None:
 
     say("\n# All workers are online. Let the plugin write down which.")
     stage.type(f"check_celery_workers --baseline {ASK} > celery_workers")
-    stage.type("cat celery_workers", 0, "worker-1..3@app1\nqueue celery=3\n")
+    stage.type("cat celery_workers", 0, "worker-1..3@app1\nqueue celery=3..\n")
 
     say("\n# All is well.")
     stage.type(f"check_celery_workers -f celery_workers {ASK}", 0, "6 of 6 workers online")

@@ -29,9 +29,9 @@ $ cat celery_workers
 mail-0..1@app2
 reports@app3
 worker-1..3@app1
-queue celery=3
-queue emails=2
-queue reports=1
+queue celery=3..
+queue emails=2..
+queue reports=1..
 
 # All is well.
 {CHECK}CELERY WORKERS OK - 6 of 6 workers online on 3 servers\
@@ -79,7 +79,7 @@ exit code 2
 
 # Nobody consumes from the queue that a new release uses: --queue shows it.
 $ check_celery_workers -f celery_workers --queue invoices {ASK}
-CELERY WORKERS CRITICAL - 1 queue short: queue invoices\
+CELERY WORKERS CRITICAL - 1 queue short: invoices\
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=6;;;0 queues=1;;0;0\
  time=Ns;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Queue invoices is consumed by 0 workers instead of at least 1

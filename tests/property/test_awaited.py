@@ -1,0 +1,59 @@
+"""Counting down reply by reply comes to the same number as comparing all of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from examples import examples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from check_celery_workers.awaited import AwaitedInventory
+from check_celery_workers.compare import compare
+from check_celery_workers.errors import UsageError
+from check_celery_workers.inventory import Inventory
+from check_celery_workers.reply import Replies
+from check_celery_workers.status import Status
+
+EXPECTED = st.lists(
+    st.sampled_from(
+        [
+            *("w-1@a", "w-4@a", "w-2..5@a", "w-0..0@a", "w@a", "celery@b"),
+            *("*@a=3", "w-*=2..4", "?@*=1", "*=0..1", "v-0*@b=1.."),
+        ]
+    ),
+    unique=True,
+    max_size=6,
+)
+NODES = st.lists(
+    st.builds(
+        "{}{}@{}".format,
+        st.sampled_from(["w", "v", "celery"]),
+        st.sampled_from(["", "-0", "-1", "-01", "-2", "-3", "-4", "-5", "-6"]),
+        st.sampled_from(["a", "b", "c"]),
+    ),
+    max_size=25,
+)
+
+
+# Both ends of a COUNT, and two spellings of an index, whatever else was drawn.
+OTHERS = ["w-0@a", "w-4@a", "w-2@a", "w-02@a", "v-3@b", "v-0@b", "w@a"]
+
+
+@examples(300)
+@given(expected=EXPECTED, nodes=NODES, first_index=st.sampled_from([None, 0, 1]))
+def test_what_is_still_awaited_is_what_is_missing(
+    expected: list[str], nodes: list[str], first_index: int | None
+) -> None:
+    inventory = Inventory(first_index)
+    for text in ["v-3@b", *expected]:
+        # Some expect a worker twice, and are refused.
+        with suppress(UsageError):
+            inventory.expect(text)
+    replies = Replies()
+    awaited = AwaitedInventory(inventory, replies)
+    assert awaited.missing == (inventory.size or 1)
+    status = Status(replies, notice=awaited.notice)
+    for node in [*nodes, *OTHERS]:
+        status.feed(f"{node}: OK\n")
+        assert awaited.missing == compare(inventory, replies).count("missing")
