@@ -172,6 +172,7 @@ def malfunctions(fleet: Fleet) -> Iterator[str]:
     yield "healthy-idle"
     with fleet.busy("celery", seconds=3):
         yield "healthy-busy"
+    fleet.wait_until_idle()
     renew("qa")
     fleet.cancel_consumer("w-1@a", "qa")
     yield "consumer-cancelled"
@@ -179,7 +180,7 @@ def malfunctions(fleet: Fleet) -> Iterator[str]:
     yield "wrong-queue"
     renew("qa")
     with fleet.busy("qa", seconds=3):
-        os.kill(fleet.started("proj.nap")[-1], signal.SIGSTOP)
+        os.kill(fleet.started("proj.busy")[-1], signal.SIGSTOP)
         yield "one-child-stopped-busy"
     renew("qa")
     fleet.freeze("w-1@a")

@@ -51,10 +51,16 @@ def note_start(task):
 
 
 @app.task(bind=True, name="proj.nap")
-def nap(self, seconds, others=0):
+def nap(self, seconds):
     note_start(self)
     time.sleep(seconds)
+
+
+@app.task(bind=True, name="proj.busy")
+def busy(self, seconds, others=0):
     if os.path.exists(os.path.join(FOLDER, "busy")):
+        note_start(self)
+        time.sleep(seconds)
         for _ in range(1 + others):
             self.apply_async((seconds,), queue=self.request.delivery_info["routing_key"])
 
@@ -287,12 +293,16 @@ class Fleet:
         flag.touch()
         try:
             for queue in queues:
-                before = len(self.started("proj.nap"))
-                self.send("proj.nap", seconds, 7, queue=queue)
-                self.wait_until_started("proj.nap", before + 9)
+                before = len(self.started("proj.busy"))
+                self.send("proj.busy", seconds, 7, queue=queue)
+                self.wait_until_started("proj.busy", before + 9)
             yield
         finally:
             flag.unlink()
+
+    def wait_until_idle(self) -> None:
+        """Return when no worker that answers runs a task."""
+        wait_for(lambda: "time_start" not in self.text("inspect", "active", "-t", "1"), "tasks run still")
 
     def cancel_consumer(self, node: str, queue: str = DEFAULT_QUEUE) -> None:
         """Let a worker consume from this queue no more."""

@@ -95,12 +95,12 @@ def start_emails(fleet: Fleet) -> None:
     fleet.start("mail@b", pool="prefork", concurrency=2, queues=("emails",))
 
 
-def check(fleet: Fleet, *limits: str, command: list[str] | None = None) -> Outcome:
+def check(fleet: Fleet, *limits: str, command: list[str] | None = None, patience: str = "5") -> Outcome:
     """Run the plugin with these limits for tasks before a high one, and write each age of a task as AGE."""
     options = [f"--task-limit={limit}" for limit in (*limits, HIGH)]
     with all_ended() as mark:
         said = run(
-            *(*EXPECTED, *options, "-t", "60", "--", *(command or fleet.inspect_command("-t", "5"))),
+            *(*EXPECTED, *options, "-t", "60", "--", *(command or fleet.inspect_command("-t", patience))),
             env={**fleet.environment, **mark},
             cwd=fleet.directory,
         ).timeless
@@ -121,6 +121,7 @@ def test_ok_idle(fleet: Fleet) -> None:
 def test_ok_busy(fleet: Fleet) -> None:
     with fleet.busy("orders", "emails", seconds=1):
         assert check(fleet) == WELL_AND_BUSY
+    fleet.wait_until_idle()
 
 
 def test_crit_worker_on_the_wrong_queue(fleet: Fleet) -> None:
@@ -184,5 +185,6 @@ def test_crit_gone_between_the_two_questions(fleet: Fleet, number: signal.Signal
 @pytest.mark.parametrize("fleet", ["redis"], indirect=True)
 def test_no_false_alarm_in_20_checks_of_busy_workers_that_stall(fleet: Fleet) -> None:
     with fleet.busy("orders", "emails", seconds=0.5), fleet.stalling(), ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(lambda _: check(fleet), range(20)))
+        outcomes = list(pool.map(lambda _: check(fleet, patience="10"), range(20)))
+    fleet.wait_until_idle()
     assert [outcome for outcome in outcomes if outcome not in (WELL, WELL_AND_BUSY)] == []

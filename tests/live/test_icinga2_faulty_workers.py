@@ -32,8 +32,9 @@ def expected(**others: str) -> str:
 
 
 def shown(result: Result) -> Result:
-    """Return the result with AGE for each age of a task but 0 s, and 0.5s for the time."""
-    return result._replace(long_output=ageless(result.long_output), perfdata=timeless(ageless(result.perfdata)))
+    """Return the result with lines, AGE for each age of a task but 0 s, and 0.5s for the time."""
+    lines = result.long_output.replace("\\n", "\n")
+    return result._replace(long_output=ageless(lines), perfdata=timeless(ageless(result.perfdata)))
 
 
 def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: Fleet) -> None:
@@ -72,7 +73,7 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
         assert shown(both) == Result(
             CRITICAL,
             "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short ",
-            "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE\\n"
+            "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE\n"
             "Queue orders is consumed by 0 workers instead of at least 1",
             expected(malfunctioning="1;;0;0", oldest_task="AGE;;;0", queues="1;;0;0"),
         )
