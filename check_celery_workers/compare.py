@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from check_celery_workers.faults import TaskLimits, find_faults
 from check_celery_workers.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Finding
 from check_celery_workers.inventory import Demand, Inventory
-from check_celery_workers.node import Group, node_name, number, split_node
+from check_celery_workers.node import Group, node_name, number, numbers, split_node
 from check_celery_workers.pattern import first_match
 from check_celery_workers.reply import Replies
 
@@ -73,8 +73,12 @@ def _compare_groups(
         if not digits:
             silent.append((group, demand))
             continue
-        indexes = set(map(number, digits))
+        indexes = numbers(digits)
         expected, pair = demand.numbered(indexes)
+        if indexes == expected and not pair and len(indexes) == len(digits):
+            comparison.present += len(indexes)
+            comparison.servers.add(group[1][1:])
+            continue
         both = bool(pair) and pair <= indexes
         comparison.present += len(indexes & expected) + both
         if both:

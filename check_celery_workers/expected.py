@@ -19,6 +19,13 @@ from collections.abc import Iterator
 from sys import intern
 
 from check_celery_workers.braces import FROM_BRACES, expand
+from check_celery_workers.mistakes import (
+    FORMS,
+    WrongError,
+    explain_first_mistakes,
+    explain_white_space,
+    is_implausible,
+)
 from check_celery_workers.node import UNNUMBERED, Group, printable
 from check_celery_workers.pattern import is_wild
 
@@ -26,14 +33,13 @@ MOST = 1_000_000
 
 _NUMBER = "[0-9]{1,18}"
 _match_fixed = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)").fullmatch
+# What can be nothing else, nor a mistake.
+_match_plain = re.compile(rf"([\w%-]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([\w.-]+)").fullmatch
 # Compiled on first use: that takes longer than to match them a few times.
 _LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
 _EXACT = rf"-[0-9{FROM_BRACES}]*{FROM_BRACES}[0-9{FROM_BRACES}]*@"
-_REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
 
-_FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
-_ONE_EACH = f"one EXPECTED per argument or line: {_FORMS}"
 _LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
 
 
@@ -88,34 +94,17 @@ if TYPE_CHECKING:
     Expected = Union[Count, Span, Limit]
 
 
-class WrongError(Exception):
-    """An EXPECTED is wrong.
-
-    str() never contains the user's text: under sudo, an error in a file would read out any file.
-    """
-
-    def __init__(self, problem: str, right: str, group: Group = ("NAME", "@SERVER"), own: str = "") -> None:
-        """Name the problem and the right form, with %(name)s and %(server)s in both; `own` also repeats the text."""
-        self._message = f"{problem}, write {right}"
-        self._group = group
-        self._own = own
-        super().__init__(self._with("NAME", "@SERVER"))
-
-    def explained(self) -> str:
-        """Return the message with the names of the EXPECTED in it."""
-        return self._own or self._with(*map(printable, self._group))
-
-    def _with(self, name: str, at_server: str) -> str:
-        return self._message % {"name": name, "server": at_server}
-
-
 def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
     """Yield what an EXPECTED asks for: one thing, or with braces several.
 
     Raises WrongError.
     """
+    plain = _match_plain(text)
+    if plain:
+        yield _read_fixed(plain, exact=False)
+        return
     if FROM_BRACES in text:
-        raise WrongError("it holds a NUL character", _FORMS)
+        raise WrongError("it holds a NUL character", FORMS)
     queue = re.fullmatch(r"queue\s+(\S.*)", text)
     if queue and not in_file:
         raise WrongError(
@@ -156,15 +145,15 @@ def is_plain(text: str, group: Group) -> bool:
 
 def _parse_one(text: str, exact: bool, in_file: bool) -> Expected:
     if text.split() != [text]:
-        _explain_white_space(text)
+        explain_white_space(text)
     limit = "=" in text and re.fullmatch(_LIMIT, text)
     if is_wild(text) and not limit:
         raise WrongError("a pattern needs the number of workers", _LIMITS)
-    if in_file and _is_implausible(limit[1] if limit else text):
-        raise WrongError("it is not a node name", _FORMS)
+    if in_file and is_implausible(limit[1] if limit else text):
+        raise WrongError("it is not a node name", FORMS)
     if limit:
         return _parse_pattern(limit)
-    _explain_first_mistakes(text)
+    explain_first_mistakes(text)
     return _parse_fixed(text, exact)
 
 
@@ -175,7 +164,7 @@ def _parse_pattern(limit: re.Match[str]) -> Limit:
     if not low and high == 0 and not limit[3]:
         raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
     if low > 1 and not is_wild(limit[1]):
-        raise WrongError("without *, ? or [...] it matches one worker alone", _FORMS)
+        raise WrongError("without *, ? or [...] it matches one worker alone", FORMS)
     return Limit(limit[1], low, high)
 
 
@@ -190,10 +179,14 @@ def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
 def _parse_fixed(text: str, exact: bool) -> Count | Span:
     fixed = _match_fixed(text)
     if not fixed:
-        raise WrongError("NAME or SERVER is empty" if "@" in text else "it names no server", _FORMS)
+        raise WrongError("NAME or SERVER is empty" if "@" in text else "it names no server", FORMS)
+    return _read_fixed(fixed, exact)
+
+
+def _read_fixed(fixed: re.Match[str], exact: bool) -> Count | Span:
     name, first, last, server = fixed.groups()
     if "-" in name and re.search(_MISNUMBERED, name):
-        raise WrongError("NAME is empty, or its numbers cannot be read", _FORMS)
+        raise WrongError("NAME is empty, or its numbers cannot be read", FORMS)
     # Interned, since many workers share few names.
     group = (intern(name), f"@{server}")
     if not first:
@@ -220,33 +213,3 @@ def _count(group: Group, count: int) -> Count:
     if count > MOST:
         raise WrongError(f"it means {count:,} workers, more than {MOST:,}", the_one, group)
     return Count(group, count)
-
-
-def _is_implausible(text: str) -> bool:
-    """Return whether a line of a file is more likely something else: a URL with a password, a setting."""
-    name, _, server = text.partition("@")
-    return any(c in name for c in "/:=\\\"',;") or any(c in server for c in "/=\\\"',;")
-
-
-def _explain_white_space(text: str) -> None:
-    reply = re.fullmatch(_REPLY, text.strip())
-    if reply and text.strip() != reply[1]:
-        raise WrongError("it is a line of status text", f"{_FORMS}, or let --baseline write it")
-    raise WrongError("it holds white space" if text else "it is empty", _ONE_EACH)
-
-
-def _explain_first_mistakes(text: str) -> None:
-    reply = re.fullmatch(_REPLY, text)
-    if reply and text != reply[1]:
-        raise WrongError("it is a part of status text", f"{_FORMS}, or let --baseline write it")
-    for character, what in ((",", "a comma"), ('"', "a quotation mark"), ("'", "a quotation mark")):
-        if character in text:
-            raise WrongError(f"it holds {what}", _ONE_EACH)
-    if text.count("@") > 1:
-        raise WrongError("it holds more than one @", _ONE_EACH)
-    undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18})\.\.([0-9]{1,18})(@.+)", text)
-    if undashed:
-        first, last = undashed[2], undashed[3]
-        raise WrongError(
-            "a range without a dash needs braces", f"%(name)s{{{first}..{last}}}%(server)s", (undashed[1], undashed[4])
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from check_celery_workers.finding import NODE, Comparison, Faults
 from check_celery_workers.pattern import first_match
@@ -10,25 +10,20 @@ from check_celery_workers.reply import Replies, Task
 
 
 class TaskLimits:
-    """How many seconds a task may run, by the first pattern that matches its name, and the time it is now."""
+    """How many seconds a task may run, by the first pattern that matches its name."""
 
-    def __init__(self, limits: Iterable[tuple[str | None, float]], now: float) -> None:
+    def __init__(self, limits: Sequence[tuple[str | None, float]]) -> None:
         """Take (pattern, seconds) in order; the pattern None is for all tasks that no other matches."""
         named = [(pattern, seconds) for pattern, seconds in limits if pattern is not None]
         self._seconds = [seconds for _, seconds in named]
         self._find = first_match(pattern for pattern, _ in named)
         self._otherwise = next((seconds for pattern, seconds in limits if pattern is None), None)
-        self._now = now
-
-    def age(self, task: Task) -> float:
-        """Return for how many seconds the task has run; one that starts in the future has run for none."""
-        return max(0.0, self._now - task.started)
 
     def is_over(self, task: Task) -> bool:
         """Return whether the task has run for longer than it may."""
         place = self._find(task.name)
         limit = self._otherwise if place is None else self._seconds[place]
-        return limit is not None and self.age(task) > limit
+        return limit is not None and task.age > limit
 
 
 def find_faults(
@@ -76,9 +71,8 @@ class _Workers:
 def _judge_tasks(comparison: Comparison, fault: Faults, tasks: Iterable[Task], limits: TaskLimits | None) -> None:
     if limits is None:
         return
-    ages = [(limits.age(task), task) for task in tasks]
-    comparison.oldest_task = max(comparison.oldest_task, *(age for age, _ in ages))
-    overdue = [(age, task.name) for age, task in ages if limits.is_over(task)]
+    comparison.oldest_task = max(comparison.oldest_task, *(task.age for task in tasks))
+    overdue = [(task.age, task.name) for task in tasks if limits.is_over(task)]
     if overdue:
         fault.overdue = max(overdue)
         fault.overdue_count += len(overdue)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.expected import Count, Limit, QueueLimit, Span, WrongError, parse, parse_queue
+from check_celery_workers.expected import Count, Limit, QueueLimit, Span, parse, parse_queue
+from check_celery_workers.mistakes import WrongError
 from check_celery_workers.node import UNNUMBERED, Group, node_name, printable
 
 TYPE_CHECKING = False
@@ -138,7 +139,9 @@ class Inventory:
                     raise UsageError(f"{printable(file)}:{place}: {wrong}") from None
 
     def _add(self, expected: Expected) -> None:
-        if isinstance(expected, QueueLimit):
+        if isinstance(expected, Span):
+            self._add_span(expected.group, expected.first, expected.last)
+        elif isinstance(expected, QueueLimit):
             if expected.name in self.queues:
                 raise WrongError("the queue is given twice", "it once")
             self.queues[expected.name] = expected
@@ -147,8 +150,6 @@ class Inventory:
                 raise WrongError("the pattern is given twice", "it once")
             self.patterns[expected.name] = expected
             self.size += expected.low
-        elif isinstance(expected, Span):
-            self._add_span(expected.group, expected.first, expected.last)
         elif self._first_index is not None:
             self._add_span(expected.group, self._first_index, self._first_index + expected.count - 1)
         else:

@@ -39,6 +39,11 @@ def number(digits: str) -> int:
     return int(digits) if digits else UNNUMBERED
 
 
+def numbers(digits: set[str]) -> set[int]:
+    """Return the indexes that these digits stand for."""
+    return {UNNUMBERED, *map(int, digits - {""})} if "" in digits else set(map(int, digits))
+
+
 def node_name(group: Group, index: int | str = "") -> str:
     """Return the node name of a worker with that index: a number, or the digits as the worker writes them."""
     name, at_server = group

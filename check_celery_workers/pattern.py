@@ -15,17 +15,25 @@ def is_wild(text: str) -> bool:
 def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
     """Return a function that finds the first pattern that a whole name matches: its place in `patterns`, or None.
 
-    All patterns become one expression, which is ten times as fast as one after the other.
-
         first_match(["a*", "*b"])("cab") -> 1
+
+    Only those are tried that begin and end as the name does, so that a thousand patterns cost little more than one.
     """
-    texts = list(patterns)
-    if not texts:
-        return lambda _name: None
-    match = re.compile("|".join(f"(?P<p{place}>{translate(text)})" for place, text in enumerate(texts))).match
+    by_ends: dict[tuple[int, int], dict[tuple[str, str], list[tuple[int, Callable[[str], object]]]]] = {}
+    for place, text in enumerate(patterns):
+        # What stands before the first wildcard, and after the last.
+        start, end = re.split(r"[*?[]", text, maxsplit=1)[0], re.split(r"[]*?[]", text)[-1]
+        alike = by_ends.setdefault((len(start), len(end)), {})
+        alike.setdefault((start, end), []).append((place, re.compile(translate(text)).match))
 
     def find(name: str) -> int | None:
-        found = match(name)
-        return int(str(found.lastgroup)[1:]) if found else None
+        size = len(name)
+        candidates = [
+            candidate
+            for (first, last), alike in by_ends.items()
+            for candidate in alike.get((name[:first], name[size - last :]), ())
+        ]
+        candidates.sort()
+        return next((place for place, matches in candidates if matches(name)), None)
 
     return find

@@ -97,7 +97,7 @@ class Workers(nagiosplugin.Resource):
         return self.inventory.size if metric.label == "missing" else None
 
     def _compare(self) -> Comparison:
-        limits = TaskLimits(self._task_limits, time.time()) if self._task_limits else None
+        limits = TaskLimits(self._task_limits) if self._task_limits else None
         return compare(self.inventory, self.reader.replies, self._ignore, limits, self.reader.unanswered)
 
     def _raise_if(self, doubt: Doubt | None, comparison: Comparison) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # How long a body may take after its node where nobody knows whether there will be one.
 _GRACE = 0.1
+_NOT_WHOLE = "the status text is not whole"
 
 
 class Reader:
@@ -139,9 +140,9 @@ def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
         return Doubt(Doubt.IF_MISSING, str(error), status.reason)
     if not (status.replied or status.nobody or status.empty):
         nothing = Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.reason, counts=False)
-        return Doubt(Doubt.ALWAYS, status.cut) if status.cut else nothing
+        return Doubt(Doubt.ALWAYS, f"{_NOT_WHOLE}: {status.cut}") if status.cut else nothing
     if status.cut:
-        return Doubt(Doubt.ALWAYS if status.hides else Doubt.IF_MISSING, status.cut)
+        return Doubt(Doubt.ALWAYS if status.hides else Doubt.IF_MISSING, f"{_NOT_WHOLE}: {status.cut}")
     if status.silent_outputs:
         silent = "one" if status.silent_outputs == 1 else str(status.silent_outputs)
         return Doubt(Doubt.IF_COMPLETE, f"{silent} of {status.outputs} outputs: no nodes replied", counts=False)

@@ -13,6 +13,7 @@ A task's arguments are other people's data. They are never kept, and they cannot
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 
 from check_celery_workers.node import Group, node_name
@@ -29,6 +30,7 @@ _TAIL_LENGTH = 2000
 _CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
 
 EMPTY = ("- empty -", "[]")
+DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
 
 class Queue(str):
@@ -41,13 +43,15 @@ class Task:
     """A task that a worker runs.
 
     started: a Unix time in seconds; before Celery 4.2, of the monotonic clock of the worker's host
+    age: for how many seconds it had run when the reply was read; one that starts in the future has run for none
     """
 
-    __slots__ = ("name", "started")
+    __slots__ = ("age", "name", "started")
 
     def __init__(self, name: str, started: float) -> None:
         self.name = name
         self.started = started
+        self.age = max(0.0, time.time() - started)
 
     def __eq__(self, other: object) -> bool:
         """Return whether it is the same task, as another output lists it."""
@@ -130,6 +134,12 @@ def read_item(item: object) -> Queue | Task | None:
     if isinstance(started, (int, float)) and not isinstance(started, bool):
         return Task(item["name"], float(started))
     return Queue(item["name"]) if "routing_key" in item and "id" not in item else None
+
+
+def duplicates_in(line: str) -> list[str]:
+    """Return the node names in Celery's warning of DUPLICATES, which may stand inside a line of JSON."""
+    names = re.sub(r"""\.?(?:["'\\].*)?$""", "", line.partition(DUPLICATES)[2].partition(": ")[2])
+    return [name for name in names.split(", ") if name]
 
 
 def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:

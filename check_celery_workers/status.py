@@ -21,7 +21,7 @@ one name reply twice; in JSON only a warning on standard error shows it, since 4
 
     .../control.py:56: DuplicateNodenameWarning: Received multiple replies from node name: celery@serverC.
 
-A text holds one output, or several one after another. Each ends whole, with nobody, failed, or cut.
+A text holds one or several outputs. Each ends whole, with nobody, failed, or cut.
 """
 
 from __future__ import annotations
@@ -33,17 +33,16 @@ from collections.abc import Callable
 from check_celery_workers.node import Group, node_name, split_index, split_node
 from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES
 from check_celery_workers.quote import TRACEBACK, is_behind_text, is_unhandled, plain, reason
-from check_celery_workers.reply import EMPTY, Replies, read_item, read_json, read_line
+from check_celery_workers.reply import DUPLICATES, EMPTY, Replies, duplicates_in, read_item, read_json, read_line
 
-# Groups: the arrow, the node in two parts twice, the verdict; or else any other line that is not blank. One call finds
-# all lines of a text: to match them one by one takes a third longer.
+# Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
+# lines of a text: to match them one by one takes a third longer.
 _find_lines = re.compile(
-    r"^(?:(->  ?)(?=\S)([^@\n]*)(@.*)?|(?:->| )?([^@\s]+)(@\S+)): (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
+    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+\s*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
 ).findall
 _ARROW_4, _ARROW_5, _JSON = "-> ", "->  ", "{"
 _ONLINE = ("node online.", "nodes online.")
 _NOBODY = "Error: No nodes replied within time constraint"
-_DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
 # How many other lines to keep when looking for the reason; longer than any traceback.
 _OTHERS_KEPT = 500
@@ -81,6 +80,8 @@ class Status:
     def _begin(self) -> None:
         """Begin an output; the first one is read straight into the replies, so that nothing is held twice."""
         self._output: dict[Group, set[str]] = {} if self._replies.count else self._replies.groups
+        # A reply needs no more than to be put into the replies.
+        self._is_simple = self.replied and self._output is self._replies.groups and not self._notice
         self._latest: tuple[Group, str] | None = None
         self._arrow = ""
         self._answered: set[str] = set()
@@ -96,18 +97,30 @@ class Status:
         """Read on: text of whole lines, the last one of which may lack its end if the text ends there."""
         text = plain(text)
         self.empty = self.empty and (not text or text.isspace())
-        for arrow, name, at_server, plain_name, plain_at_server, verdict, other in _find_lines(text):
+        for arrow, name, at_server, verdict, other in _find_lines(text):
             if not verdict:
                 self._read_other(other)
-            elif ": " in at_server or ": " in name:
+            elif ": " in name or ": " in at_server:
                 # Two replies on one line.
                 self._read_other(f"{arrow}{name}{at_server}: {verdict}")
             else:
-                stem, digits = split_index(name or plain_name)
-                self._add(arrow, (stem, at_server or plain_at_server), digits, verdict)
-        if text and not text.endswith("\n") and not self._complete and text.rpartition("\n")[2].strip():
+                stem, digits = split_index(name)
+                group = (stem, at_server)
+                indexes = self._output.get(group)
+                if not self._is_simple or arrow != self._arrow or (indexes and digits in indexes) or verdict != "OK":
+                    self._add(arrow, group, digits, verdict)
+                    continue
+                # The short way, for most lines of a large fleet.
+                if indexes is None:
+                    self._output[group] = {digits}
+                else:
+                    indexes.add(digits)
+                self._replies.count += 1
+                self._latest = (group, digits)
+                self.bare = True
+        if text and not text.endswith("\n") and not (self.bare or self._complete) and text.rpartition("\n")[2].strip():
             self._breaks_off = text.rpartition("\n")[2].startswith("    ")
-            self._note_cut("its last line breaks off")
+            self.cut = self.cut or "its last line breaks off"
 
     def finish(self, whole: bool) -> None:
         """Note the end of the text; `whole` if it is known from elsewhere that nothing is missing at its end."""
@@ -117,14 +130,13 @@ class Status:
         self.hides = bool(self.cut) and hides
 
     def _add(self, arrow: str, group: Group, digits: str, verdict: str) -> None:
-        if arrow != self._arrow and self._output:
+        if arrow != self._arrow:
             # An output has one form.
-            self._close()
-        indexes = self._output.get(group)
-        if indexes is None:
-            self._output[group] = {digits}
-            self._note_node(group, digits)
-        elif digits not in indexes:
+            if self._output:
+                self._close()
+            self._arrow = arrow
+        indexes = self._output.setdefault(group, set())
+        if digits not in indexes:
             indexes.add(digits)
             self._note_node(group, digits)
         elif self._may_have_failed or (arrow == _ARROW_4 and node_name(group, digits) in self._answered):
@@ -135,14 +147,13 @@ class Status:
             self._replies.duplicates.add(node_name(group, digits))
         if verdict == "ERROR":
             self._replies.errors.add(node_name(group, digits))
-        self._arrow = arrow
         self._latest = (group, digits)
-        self._before = ""
+        self.bare = True
         if not self.replied:
             # What failed before is forgiven: this is a retry.
             self.replied = True
             self.failed = False
-        self.bare = self._complete = True
+            self._is_simple = self._output is self._replies.groups and not self._notice
 
     def _note_node(self, group: Group, digits: str) -> None:
         """Note a node that is new to this output, and maybe to all."""
@@ -156,8 +167,9 @@ class Status:
             self._notice(group, digits)
 
     def _read_other(self, line: str) -> None:
+        before = "" if self.bare else self._before
+        self._before = ""
         self.bare = self._complete = False
-        self._before, before = "", self._before
         told = line.strip()
         number, _, online = told.partition(" ")
         if line.startswith('{"') and self._read_json(line):
@@ -173,9 +185,8 @@ class Status:
             self.nobody = self.nobody or not self.replied
         elif self._latest and line.startswith(("    ", "\t")):
             self._read_body(node_name(*self._latest), told)
-        elif _DUPLICATES in told:
-            names = re.sub(r"""\.?(?:["'\\].*)?$""", "", told.partition(_DUPLICATES)[2].partition(": ")[2])
-            self._replies.duplicates.update(name for name in names.split(", ") if name)
+        elif DUPLICATES in told:
+            self._replies.duplicates.update(duplicates_in(told))
         else:
             self._before = line
             self._pass_over(line, before)
@@ -193,7 +204,7 @@ class Status:
         try:
             replies = read_json(line)
         except ValueError:
-            self._note_cut("its JSON breaks off")
+            self.cut = self.cut or "its JSON breaks off"
             return False
         if not replies:
             return False
@@ -220,26 +231,22 @@ class Status:
                 self.failed = True
                 self.outputs += 1
         elif self.replied and (": OK" in line or ": ERROR" in line) and is_behind_text(line):
-            self._note_cut("a reply stands behind other text on its line")
-
-    def _note_cut(self, how: str) -> None:
-        self.cut = self.cut or f"the status text is not whole: {how}"
+            self.cut = self.cut or "a reply stands behind other text on its line"
 
     def _close(self, claimed: int | None = None, whole: bool = False) -> None:
         """End the output that is being read.
 
         claimed: how many nodes it says are online, if it does; whole: it is known that nothing is missing at its end
         """
+        replies = self._replies
         read = sum(map(len, self._output.values()))
         if claimed is not None and claimed > read:
-            self._note_cut(f"it names {read} of the {claimed} nodes that it counts")
+            self.cut = self.cut or f"it names {read} of the {claimed} nodes that it counts"
         elif claimed is None and read and self._arrow == _ARROW_5 and not (whole or self._may_have_failed):
-            self._note_cut("its closing line is missing, cut by a timeout or filtered")
+            self.cut = self.cut or "its closing line is missing, cut by a timeout or filtered"
         if self._may_have_failed and (claimed is None or claimed < read):
             self.failed = True
-        if read:
-            self.outputs += 1
-        replies = self._replies
+        self.outputs += bool(read)
         if self._question == ACTIVE_QUEUES or self._shows_queues:
             replies.without_queue |= self._without
             replies.tell_queues = True

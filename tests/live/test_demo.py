@@ -45,7 +45,7 @@ $ kill -KILL N   # worker-2@app1
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;6 missing_servers=0;;;0 online=5;;;0 queues=1;;0;0 time=Ns;;;0\
  unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker worker-2@app1 was missing
-Queue celery is consumed by 2 workers instead of 3
+Queue celery is consumed by 2 workers instead of at least 3
 exit code 2
 
 # It is started again, and so is a worker that nobody expects.

@@ -1,0 +1,64 @@
+"""What may be wrong with an EXPECTED, and how to write it right."""
+
+from __future__ import annotations
+
+import re
+
+from check_celery_workers.node import Group, printable
+
+FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
+ONE_EACH = f"one EXPECTED per argument or line: {FORMS}"
+_REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
+
+
+class WrongError(Exception):
+    """An EXPECTED is wrong.
+
+    str() never contains the user's text: under sudo, an error in a file would read out any file.
+    """
+
+    def __init__(self, problem: str, right: str, group: Group = ("NAME", "@SERVER"), own: str = "") -> None:
+        """Name the problem and the right form, with %(name)s and %(server)s in both; `own` also repeats the text."""
+        self._message = f"{problem}, write {right}"
+        self._group = group
+        self._own = own
+        super().__init__(self._with("NAME", "@SERVER"))
+
+    def explained(self) -> str:
+        """Return the message with the names of the EXPECTED in it."""
+        return self._own or self._with(*map(printable, self._group))
+
+    def _with(self, name: str, at_server: str) -> str:
+        return self._message % {"name": name, "server": at_server}
+
+
+def is_implausible(text: str) -> bool:
+    """Return whether a line of a file is more likely something else: a URL with a password, a setting."""
+    name, _, server = text.partition("@")
+    return any(c in name for c in "/:=\\\"',;") or any(c in server for c in "/=\\\"',;")
+
+
+def explain_white_space(text: str) -> None:
+    """Raise WrongError for an EXPECTED with white space in it."""
+    reply = re.fullmatch(_REPLY, text.strip())
+    if reply and text.strip() != reply[1]:
+        raise WrongError("it is a line of status text", f"{FORMS}, or let --baseline write it")
+    raise WrongError("it holds white space" if text else "it is empty", ONE_EACH)
+
+
+def explain_first_mistakes(text: str) -> None:
+    """Raise WrongError if the text is what people type first instead of a fixed form."""
+    reply = re.fullmatch(_REPLY, text)
+    if reply and text != reply[1]:
+        raise WrongError("it is a part of status text", f"{FORMS}, or let --baseline write it")
+    for character, what in ((",", "a comma"), ('"', "a quotation mark"), ("'", "a quotation mark")):
+        if character in text:
+            raise WrongError(f"it holds {what}", ONE_EACH)
+    if text.count("@") > 1:
+        raise WrongError("it holds more than one @", ONE_EACH)
+    undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18})\.\.([0-9]{1,18})(@.+)", text)
+    if undashed:
+        first, last = undashed[2], undashed[3]
+        raise WrongError(
+            "a range without a dash needs braces", f"%(name)s{{{first}..{last}}}%(server)s", (undashed[1], undashed[4])
+        )
