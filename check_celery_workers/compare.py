@@ -34,7 +34,7 @@ def compare(
     unclaimed: dict[Group, set[str]] = {}
     if inventory.names_workers:
         unclaimed = {group: indexes for group, indexes in replies.groups.items() if group not in inventory.groups}
-        either = _compare_groups(comparison, inventory, replies, unclaimed)
+        either = _compare_groups(comparison, inventory, replies, unclaimed, ignore)
         matched = _match_patterns(inventory, unclaimed)
         _add_pattern_findings(comparison, inventory, matched, ignore)
     else:
@@ -58,12 +58,16 @@ def compare(
     _compare_queues(comparison, inventory, replies)
     if unclaimed or either:
         unexpected = _unexpected(unclaimed, inventory.groups, ignore)
-        _add_unexpected(comparison, inventory, replies, unexpected, _without_pairs(either, ignore))
+        _add_unexpected(comparison, inventory, replies, unexpected, either)
     return comparison
 
 
 def _compare_groups(
-    comparison: Comparison, inventory: Inventory, replies: Replies, unclaimed: dict[Group, set[str]]
+    comparison: Comparison,
+    inventory: Inventory,
+    replies: Replies,
+    unclaimed: dict[Group, set[str]],
+    ignore: Callable[[str], object],
 ) -> dict[Group, int]:
     """Find what is missing of the fixed forms; return the groups of which index 0 or this one is unexpected."""
     silent = []
@@ -81,7 +85,8 @@ def _compare_groups(
             continue
         both = bool(pair) and pair <= indexes
         comparison.present += len(indexes & expected) + both
-        if both:
+        # If one of the two is ignored, that is the one.
+        if both and all(ignore(node_name(group, index)) is None for index in pair):
             either[group] = demand.count
         _add_missing(comparison, group, expected - indexes, set() if both else pair)
         extra = indexes - expected - pair
@@ -206,15 +211,6 @@ def _unexpected(
         if left:
             rest[group] = left
     return rest
-
-
-def _without_pairs(either: dict[Group, int], ignore: Callable[[str], object]) -> dict[Group, int]:
-    """Leave out the pairs of names of which one is ignored: that is the one that is unexpected."""
-    return {
-        group: count
-        for group, count in either.items()
-        if ignore(node_name(group, 0)) is None and ignore(node_name(group, count)) is None
-    }
 
 
 def _add_unexpected(

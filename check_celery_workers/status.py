@@ -7,8 +7,7 @@ The same worker as each Celery prints it, and the last line of the output:
     5.x         ->  celery@serverC: OK
     5.x -q       celery@serverC: OK
     --json      {"celery@serverC": {"ok": "pong"}}                      (5.x)
-                (an empty line)
-                1 node online.
+                1 node online.                                          (after an empty line)
 
 `celery inspect` prints what each worker replied on the lines below its node (see `reply`); 3.1 and 4.x put `-> ` before
 the node and print no last line:
@@ -44,9 +43,8 @@ _ARROW_4, _ARROW_5, _JSON = "-> ", "->  ", "{"
 _ONLINE = ("node online.", "nodes online.")
 _NOBODY = "Error: No nodes replied within time constraint"
 
-# How many other lines to keep when looking for the reason; longer than any traceback.
-_OTHERS_KEPT = 500
-_OTHERS_LENGTH = 1000
+# How many other lines to keep for the reason, more than a traceback has, and how much of each.
+_OTHERS_KEPT, _OTHERS_LENGTH = 500, 1000
 
 
 class Status:
@@ -65,14 +63,12 @@ class Status:
         self, replies: Replies, question: str | None = None, notice: Callable[[Group, str], None] | None = None
     ) -> None:
         """Add to `replies`; `question` is what Celery was asked, if known; `notice` is called for each new node."""
-        self.replied = self.nobody = self.failed = self.hides = False
-        self.bare = self._complete = self._breaks_off = False
+        self.replied = self.nobody = self.failed = self.hides = self.bare = False
         self.outputs = self.silent_outputs = 0
         self.cut: str | None = None
         self.empty = True
-        self._replies = replies
-        self._question = question
-        self._notice = notice
+        self._complete = self._breaks_off = False
+        self._replies, self._question, self._notice = replies, question, notice
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
         self._before = ""
         self._begin()
@@ -124,10 +120,10 @@ class Status:
 
     def finish(self, whole: bool) -> None:
         """Note the end of the text; `whole` if it is known from elsewhere that nothing is missing at its end."""
-        lacks_body = (self.bare and bool(self._answered)) or self._breaks_off or bool(self._replies.tasks)
-        hides = bool(self._output) and self._latest is not None and lacks_body
+        lacks_body = (self.bare and self._answered) or self._breaks_off or self._replies.tasks
+        may_hide = bool(self._output and self._latest and lacks_body)
         self._close(whole=whole)
-        self.hides = bool(self.cut) and hides
+        self.hides = may_hide and self.cut is not None
 
     def _add(self, arrow: str, group: Group, digits: str, verdict: str) -> None:
         if arrow != self._arrow:
@@ -234,10 +230,7 @@ class Status:
             self.cut = self.cut or "a reply stands behind other text on its line"
 
     def _close(self, claimed: int | None = None, whole: bool = False) -> None:
-        """End the output that is being read.
-
-        claimed: how many nodes it says are online, if it does; whole: it is known that nothing is missing at its end
-        """
+        """End the output, which claims so many nodes if it says so; `whole` if nothing is missing at its end."""
         replies = self._replies
         read = sum(map(len, self._output.values()))
         if claimed is not None and claimed > read:

@@ -28,7 +28,7 @@ while (my $perfdata = <STDIN>) {
 """
 CAPTURES = sorted(CAPTURE_DIRECTORY.glob("*/*.stdout"))
 CAPTURED = ("specialworker-1..2@serverA", "other-worker-2@server-b.example.com", "celery@serverC")
-ANSWERS = "".join(f"->  w-{index}@a: OK\n" for index in range(1, 9))
+ANSWERS = "".join(f"->  w-{index}@a: OK\n" for index in range(1, 9)) + "\n8 nodes online.\n"
 RANGES = (
     *("0", "3", "10", "2.5", "0.125", "1:", "2:7", "-5:5", "~:", "~:3", ":4", "100000000000000"),
     *("0%", "10%", "33.3%", "2:7%", "~:50%"),
@@ -47,7 +47,7 @@ def runs() -> list[Outcome]:
             arguments = (f"--{metric}-warning", text, f"--{metric}-critical", text)
             outcomes.append(check(*arguments, "w-4@a", "w-3@b", text=f"{ANSWERS}w-1@c: ERROR\n"))
     outcomes.append(check("w-1000000@a", "w-1000000@b", text=""))
-    outcomes.append(check("w-1@'=;", text="w-1@'=;: OK\n"))
+    outcomes.append(check("w-1@'=;=1", text="w-1@'=;: OK\n"))
     outcomes.append(check("celery@web-*=2..8", "w-1..8@a", text=ANSWERS))
     outcomes.append(check("w-8@a", "--", "echo", ANSWERS))
     outcomes.append(check("w-9@a", "--attempts", "2", "--", "echo", ANSWERS))
