@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = quotable(" ".join(str(error).split()))
         output = str(unknown(f"a bug, please report it: {type(error).__name__}: {message}"))
         if verbose >= 3:
-            output += traceback.format_exc()
+            output += "".join(f"{quotable(line)}\n" for line in traceback.format_exc().splitlines())
     return code if _write(output) else UNKNOWN
 
 
