@@ -207,7 +207,7 @@ def _unexpected(
     for group, digits in unclaimed.items():
         left = {own for own in digits if ignore(node_name(group, own)) is None}
         if group in owned:
-            left = set({number(own): own for own in sorted(left, reverse=True)}.values())
+            left = set({number(own): own for own in sorted(left)}.values())
         if left:
             rest[group] = left
     return rest

@@ -664,3 +664,45 @@ def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() ->
         f"filtered, 1 of 10 workers had answered, no answer from {', '.join(names[:5])} and 4 more"
     )
     assert outcome.findings == [f"Worker {name} had not answered" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("expected", "text", "finding"),
+    [
+        pytest.param(
+            "w-2@a",
+            "w-01@a: ERROR\nw-02@a: OK\n",
+            "Worker w-01@a was malfunctioning, it answered ERROR",
+            id="a fault as the worker spells itself",
+        ),
+        pytest.param(
+            "v@a w-3..3@b",
+            "v@a: OK\n",
+            "Server b was missing, accounts for 1 missing worker: w-3@b",
+            id="the one worker of a server, with its index",
+        ),
+        pytest.param(
+            "w-1..1@a",
+            "w-1@a: OK\nw-3@a: OK\nw-03@a: OK\n",
+            "Worker w-3@a was unexpectedly present",
+            id="one of two spellings that nothing expects",
+        ),
+        pytest.param(
+            "w@a",
+            "w@a: OK\n->  laptop: OK\n\n1 node online.\n",
+            "Worker laptop was unexpectedly present",
+            id="no server",
+        ),
+    ],
+)
+def test_a_finding_names_the_worker_as_it_is(expected: str, text: str, finding: str) -> None:
+    assert check(*expected.split(), text=text).findings == [finding]
+
+
+def test_workers_beyond_the_most_of_a_pattern_do_not_count_as_online() -> None:
+    outcome = check("w-*@a=1..2", "--unexpected-warning", "~:", text=online("w-1@a", "w-2@a", "w-3@a"))
+    assert outcome.headline == "CELERY WORKERS OK - 2 workers online on 1 server, 1 unexpected: w-*@a"
+
+
+def test_a_small_share_of_few_workers_is_exact() -> None:
+    assert check("w-1..5@a", "-c", "1%", text=online("w-1@a")).perfdata["missing"] == "4;;0.05;0;5"
