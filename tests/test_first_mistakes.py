@@ -364,3 +364,42 @@ def test_what_else_is_typed_first_is_named(expected: str, words: str) -> None:
 
 def test_braces_take_letters() -> None:
     assert check("w{a..c}@h", text="wa@h: OK\nwb@h: OK\nwc@h: OK\n\n3 nodes online.\n").code == OK
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        pytest.param(
+            "worker-1@a worker-2@a",
+            "EXPECTED worker-2@a: it means two workers, some of which are expected already; for the one worker of that "
+            "name write worker-2..2@a, for exactly worker-1@a and worker-2@a write worker-1..2@a, or let --baseline "
+            "write it",
+            id="neighbours",
+        ),
+        pytest.param(
+            "w-12@a w-4@a",
+            "EXPECTED w-4@a: it means four workers, some of which are expected already; for the one worker of that "
+            "name write w-4..4@a, for exactly w-12@a and w-4@a write w-12..12@a and w-4..4@a, or let "
+            "--baseline write it",
+            id="far apart",
+        ),
+        pytest.param(
+            "w-4@a w-1234@a",
+            "EXPECTED w-1234@a: it means 1,234 workers, some of which are expected already; for the one worker of that "
+            "name write w-1234..1234@a, for exactly w-4@a and w-1234@a write w-4..4@a and w-1234..1234@a, or let "
+            "--baseline write it",
+            id="a number beyond words",
+        ),
+    ],
+)
+def test_copied_node_names_get_the_right_forms(names: str, message: str) -> None:
+    assert check(*names.split()).output == f"CELERY WORKERS UNKNOWN - {message}\n"
+
+
+def test_copied_node_names_in_a_file_are_not_quoted(tmp_path: Path) -> None:
+    file = tmp_path / "expected"
+    file.write_text("worker-1@a\nworker-2@a\n")
+    assert check("-f", str(file)).output == (
+        f"CELERY WORKERS UNKNOWN - {file}:2: NAME-COUNT@SERVER means COUNT workers, and of these some are expected "
+        "already, write NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER\n"
+    )

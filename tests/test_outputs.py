@@ -567,3 +567,13 @@ def test_an_empty_text_from_a_pipe() -> None:
     outcome = outcome_of("sh", "-c", f"true | exec {PLUGIN} w-1..2@a")
     assert outcome.code == CRITICAL
     assert "2>&1" in outcome.output
+
+
+def test_the_outputs_are_counted() -> None:
+    whole_output = "->  w-{}@a: OK\n\n1 node online.\n"
+    text = whole_output.format(1) + whole_output.format(2) + "Error: broken\n"
+    assert check("w-1..2@a", text=text).headline == (
+        "CELERY WORKERS UNKNOWN - one of 3 outputs failed, 2 of 2 workers had answered: Error: broken"
+    )
+    text = whole_output.format(1) + "Error: No nodes replied within time constraint\n" * 2
+    assert check("w-1..1@a", text=text).headline == "CELERY WORKERS UNKNOWN - 2 of 3 outputs: no nodes replied"

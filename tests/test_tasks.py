@@ -110,7 +110,7 @@ def test_any_age(age: float) -> None:
     "text",
     [
         pytest.param(active({"w-1@a": [], "w-2@a": []}), id="idle"),
-        pytest.param(active({"w-1@a": [("t", -500.0)], "w-2@a": []}), id="a-clock-ahead"),
+        pytest.param(active({"w-1@a": [("t", -500_000.0)], "w-2@a": []}), id="a-clock-ahead"),
         pytest.param("-> w-1@a: OK\n    - empty -\n-> w-2@a: OK\n    - empty -\n", id="idle-in-Celery-4"),
         pytest.param('{"w-1@a": [], "w-2@a": []}\n', id="idle-in-JSON"),
     ],
@@ -504,3 +504,18 @@ def test_a_program_that_is_not_there() -> None:
     assert outcome == Outcome(
         "CELERY WORKERS UNKNOWN - /no/such/celery cannot be started: No such file or directory\n", UNKNOWN
     )
+
+
+@commands
+def test_who_answers_the_second_question_alone_is_online_too(celery: Celery) -> None:
+    late = IDLE.replace("->  w-1@a: OK", "->  x@a: OK\n    - empty -\n->  w-1@a: OK").replace("2 nodes", "3 nodes")
+    outcome = check(*BOTH, *LIMIT, "--wait", *celery.command(celery.prints(QUEUES), celery.prints(late)))
+    assert outcome.headline == "CELERY WORKERS WARNING - 1 worker unexpected: x@a"
+    assert outcome.perfdata["online"] == "3;;;0"
+
+
+@commands
+def test_an_error_in_answer_to_the_second_question_is_a_fault(celery: Celery) -> None:
+    error = IDLE.replace("w-1@a: OK", "w-1@a: ERROR")
+    outcome = check(*BOTH, *LIMIT, "--wait", *celery.command(celery.prints(QUEUES), celery.prints(error)))
+    assert outcome.findings == ["Worker w-1@a was malfunctioning, it answered ERROR"]

@@ -113,12 +113,14 @@ def perfdata(*, missing: str, online: str, **others: str) -> str:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Start processes with SIGINT at its default, also where it is ignored here, as in a job in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Start processes with SIGINT and SIGHUP at their defaults, also where they are ignored here, as in a job."""
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGHUP, hangup)
 
 
 def encoded(text: str | bytes) -> bytes:

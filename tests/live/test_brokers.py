@@ -177,8 +177,8 @@ def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:
             output, _ = plugin.communicate(timeout=60)
         assert plugin.returncode == UNKNOWN
         assert re.fullmatch(
-            "CELERY WORKERS UNKNOWN - the output failed, 1 of 3 workers had answered, no answer from server serverA: "
-            f"{reason}\nServer serverA had not answered, accounts for 2 workers\n",
+            r"CELERY WORKERS UNKNOWN - \S+ ended with exit status \d+, 1 of 3 workers had answered, no answer from "
+            f"server serverA: {reason}\nServer serverA had not answered, accounts for 2 workers\n",
             output,
         )
         output, code = check(fleet, command=fleet.status_command("-t", "5"))
