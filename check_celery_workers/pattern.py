@@ -24,7 +24,7 @@ def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
         # What stands before the first wildcard, and after the last.
         start, end = re.split(r"[*?[]", text, maxsplit=1)[0], re.split(r"[]*?[]", text)[-1]
         alike = by_ends.setdefault((len(start), len(end)), {})
-        alike.setdefault((start, end), []).append((place, re.compile(translate(text)).match))
+        alike.setdefault((start, end), []).append((place, _matcher(text)))
 
     def find(name: str) -> int | None:
         size = len(name)
@@ -37,3 +37,11 @@ def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
         return next((place for place, matches in candidates if matches(name)), None)
 
     return find
+
+
+def _matcher(text: str) -> Callable[[str], object]:
+    try:
+        return re.compile(translate(text)).match
+    except re.error:  # pragma: no cover -- in Python 3.9 alone
+        # Python 3.9 cannot read a range that ends before it starts, [z-a]. It matches nothing.
+        return lambda _name: None

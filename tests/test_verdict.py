@@ -706,3 +706,8 @@ def test_workers_beyond_the_most_of_a_pattern_do_not_count_as_online() -> None:
 
 def test_a_small_share_of_few_workers_is_exact() -> None:
     assert check("w-1..5@a", "-c", "1%", text=online("w-1@a")).perfdata["missing"] == "4;;0.05;0;5"
+
+
+def test_a_range_of_characters_that_ends_before_it_starts_matches_nothing() -> None:
+    outcome = check("w-[3-1]@a=1", text=online("w-1@a", "w-2@a"))
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 1 worker missing, 2 unexpected"

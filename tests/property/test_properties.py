@@ -231,6 +231,14 @@ def patterns_of(draw: st.DrawFn, node: str) -> str:
     return "".join(draw(character | character | st.sampled_from(["", "*", *WILDCARDS])) for character in kept)
 
 
+def matches(node: str, pattern: str) -> bool:
+    """Return whether the pattern matches; Python 3.9 cannot read one with a range that ends before it starts."""
+    try:
+        return fnmatchcase(node, pattern)
+    except re.error:
+        return False
+
+
 @hundred_examples
 @given(nodes=st.lists(SHORT_NODES, min_size=1, max_size=8), data=st.data())
 def test_the_first_pattern_that_matches_is_found(nodes: list[str], data: st.DataObject) -> None:
@@ -238,4 +246,4 @@ def test_the_first_pattern_that_matches_is_found(nodes: list[str], data: st.Data
     patterns = data.draw(st.permutations(texts))
     find = first_match(patterns)
     for node in nodes:
-        assert find(node) == next((place for place, text in enumerate(patterns) if fnmatchcase(node, text)), None)
+        assert find(node) == next((place for place, text in enumerate(patterns) if matches(node, text)), None)
