@@ -45,12 +45,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff, mypy and codespell."""
+    """Run ruff, mypy, codespell and import-linter."""
     session.install("-q", "-e", ".[test,lint]")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("codespell")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session

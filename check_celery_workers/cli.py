@@ -12,18 +12,18 @@ from contextlib import suppress
 
 import nagiosplugin
 
-from check_celery_workers import sentences, verdict
-from check_celery_workers.baseline import baseline
 from check_celery_workers.errors import CannotJudge, UsageError
-from check_celery_workers.inventory import Inventory
-from check_celery_workers.options import Asked
+from check_celery_workers.expected.baseline import baseline
+from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.plugin import OK, UNKNOWN, CountContext, StatusLine, Workers, explain
-from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES, fill_in, has_placeholder, question_of
-from check_celery_workers.quote import quotable
-from check_celery_workers.reader import Reader
-from check_celery_workers.settings import Settings, parse
-from check_celery_workers.source import Source, Stream, read_file
-from check_celery_workers.verdict import Verdict, unknown
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, fill_in, has_placeholder, question_of
+from check_celery_workers.replies.quote import quotable
+from check_celery_workers.report import sentences, verdict
+from check_celery_workers.report.verdict import Verdict, unknown
+from check_celery_workers.settings.options import Asked
+from check_celery_workers.settings.settings import Settings, parse
+from check_celery_workers.sources.reader import Reader
+from check_celery_workers.sources.stream import Source, Stream, read_file
 
 
 def run() -> None:
@@ -120,7 +120,7 @@ def _reader(settings: Settings, deadline: float, watch: _Watch | None = None) ->
         questions = (ACTIVE_QUEUES, ACTIVE) if settings.task_limits else (ACTIVE_QUEUES,)
     if command:
         # Imported here: subprocess takes longer to import than most checks take without it.
-        from check_celery_workers.command import Command
+        from check_celery_workers.sources.command import Command
 
     def open_source(question: str | None) -> Source:
         if command:

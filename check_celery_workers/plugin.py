@@ -11,17 +11,17 @@ from types import FrameType
 import nagiosplugin
 from nagiosplugin.state import ServiceState
 
-from check_celery_workers import sentences, verdict
-from check_celery_workers.awaited import AwaitedInventory
-from check_celery_workers.compare import compare
 from check_celery_workers.errors import CannotJudge, Doubt
-from check_celery_workers.faults import TaskLimits
-from check_celery_workers.finding import Comparison, Finding
-from check_celery_workers.inventory import Inventory
-from check_celery_workers.metrics import METRICS, Metric
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.judgement.compare import compare
+from check_celery_workers.judgement.faults import TaskLimits
+from check_celery_workers.judgement.finding import Comparison, Finding
+from check_celery_workers.judgement.metrics import METRICS, Metric
+from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.pattern import first_match
-from check_celery_workers.reader import Reader
-from check_celery_workers.threshold import Threshold
+from check_celery_workers.report import sentences, verdict
+from check_celery_workers.sources.awaited import AwaitedInventory
+from check_celery_workers.sources.reader import Reader
 
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)

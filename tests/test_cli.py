@@ -14,7 +14,7 @@ from processes import wait_for
 from running import OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, interruptible, run
 
 import check_celery_workers
-from check_celery_workers.options import parser
+from check_celery_workers.settings.options import parser
 
 ALL_WELL = """\
 CELERY WORKERS OK - 1 of 1 worker online on 1 server | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;1 \

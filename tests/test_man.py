@@ -11,7 +11,7 @@ import pytest
 from daemons import executable
 from paths import CONTRIB
 
-from check_celery_workers.options import parser
+from check_celery_workers.settings.options import parser
 
 COMPLETION = CONTRIB / "completion" / "check_celery_workers.bash"
 PAGE = CONTRIB / "man" / "check_celery_workers.1"

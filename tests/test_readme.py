@@ -10,7 +10,7 @@ from pathlib import Path
 from paths import CLONE, CONTRIB
 from running import CRITICAL, run
 
-from check_celery_workers.options import parser
+from check_celery_workers.settings.options import parser
 
 README = CLONE / "README.md"
 BEGIN, END = "<!-- made from the parser: nox -s build -->\n", "<!-- /made -->\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from check_celery_workers.reader import doubt_of
-from check_celery_workers.reply import Replies
-from check_celery_workers.status import Status
+from check_celery_workers.replies.body import Replies
+from check_celery_workers.replies.text import Status
+from check_celery_workers.sources.reader import doubt_of
 
 
 def read(text: str, *more: str, whole: bool = True) -> tuple[Replies, Status]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, perfdata
 
-from check_celery_workers.verdict import fit
+from check_celery_workers.report.verdict import fit
 
 
 def online(*nodes: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shtab
 
-from check_celery_workers.options import parser
+from check_celery_workers.settings.options import parser
 
 
 def completion() -> str:

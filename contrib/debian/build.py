@@ -96,7 +96,7 @@ def changed() -> float:
     try:
         return float(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
     except (OSError, subprocess.CalledProcessError):
-        return max(path.stat().st_mtime for path in (CLONE / "check_celery_workers").glob("*.py"))
+        return max(path.stat().st_mtime for path in (CLONE / "check_celery_workers").rglob("*.py"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from check_celery_workers.options import parser
+from check_celery_workers.settings.options import parser
 
 CHECK_COMMAND = """\
 /*

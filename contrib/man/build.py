@@ -13,7 +13,7 @@ import re
 from argparse_manpage.manpage import Manpage  # type: ignore[import-untyped]
 
 from check_celery_workers import __version__
-from check_celery_workers.options import parser
+from check_celery_workers.settings.options import parser
 
 FILES = r"""
 .TP

@@ -8,12 +8,12 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from check_celery_workers.awaited import AwaitedInventory
-from check_celery_workers.compare import compare
 from check_celery_workers.errors import UsageError
-from check_celery_workers.inventory import Inventory
-from check_celery_workers.reply import Replies
-from check_celery_workers.status import Status
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.judgement.compare import compare
+from check_celery_workers.replies.body import Replies
+from check_celery_workers.replies.text import Status
+from check_celery_workers.sources.awaited import AwaitedInventory
 
 EXPECTED = st.lists(
     st.sampled_from(

@@ -100,7 +100,9 @@ def test_few_file_descriptors_are_enough_or_unknown(number: int) -> None:
 
 def needed_memory() -> int:
     """Return how much address space the plugin takes until it begins, in bytes."""
-    script = "import check_celery_workers.command, check_celery_workers.cli; print(open('/proc/self/status').read())"
+    script = (
+        "import check_celery_workers.sources.command, check_celery_workers.cli; print(open('/proc/self/status').read())"
+    )
     status = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     peak = re.search(r"VmPeak:\s+([0-9]+) kB", status)
     assert peak

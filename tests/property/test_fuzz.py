@@ -14,11 +14,11 @@ from paths import CAPTURES as CAPTURE_DIRECTORY
 from running import OK, UNKNOWN, Outcome, check
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.inventory import Inventory
-from check_celery_workers.reader import doubt_of
-from check_celery_workers.reply import Replies
-from check_celery_workers.source import Lines
-from check_celery_workers.status import Status
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.replies.body import Replies
+from check_celery_workers.replies.text import Status
+from check_celery_workers.sources.reader import doubt_of
+from check_celery_workers.sources.stream import Lines
 
 pytestmark = pytest.mark.exhaustive
 

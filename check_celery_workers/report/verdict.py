@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from check_celery_workers.errors import Doubt
-from check_celery_workers.finding import NODE, PATTERN, Comparison, Finding
-from check_celery_workers.metrics import METRICS
+from check_celery_workers.judgement.finding import NODE, PATTERN, Comparison, Finding
+from check_celery_workers.judgement.metrics import METRICS
 from check_celery_workers.node import natural, printable
-from check_celery_workers.sentences import count_of, sentence, subject
+from check_celery_workers.report.sentences import count_of, sentence, subject
 
 NAME = "CELERY WORKERS"
 

@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterator
 from sys import intern
 
-from check_celery_workers.braces import FROM_BRACES, expand
-from check_celery_workers.mistakes import (
+from check_celery_workers.expected.braces import FROM_BRACES, expand
+from check_celery_workers.expected.mistakes import (
     FORMS,
     WrongError,
     explain_first_mistakes,

@@ -30,9 +30,9 @@ from collections import deque
 from collections.abc import Callable
 
 from check_celery_workers.node import Group, node_name, split_index, split_node
-from check_celery_workers.question import ACTIVE, ACTIVE_QUEUES
-from check_celery_workers.quote import TRACEBACK, is_behind_text, is_unhandled, plain, reason
-from check_celery_workers.reply import DUPLICATES, EMPTY, Replies, duplicates_in, read_item, read_json, read_line
+from check_celery_workers.replies.body import DUPLICATES, EMPTY, Replies, duplicates_in, read_item, read_json, read_line
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES
+from check_celery_workers.replies.quote import TRACEBACK, is_behind_text, is_unhandled, plain, reason
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from check_celery_workers.finding import Comparison
+from check_celery_workers.judgement.finding import Comparison
 
 
 class Metric:

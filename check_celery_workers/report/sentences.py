@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from check_celery_workers.baseline import listed
-from check_celery_workers.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Faults, Finding
-from check_celery_workers.inventory import Inventory
-from check_celery_workers.metrics import Metric
+from check_celery_workers.expected.baseline import listed
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.judgement.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Faults, Finding
+from check_celery_workers.judgement.metrics import Metric
 from check_celery_workers.node import Group, natural, node_name, number, printable
-from check_celery_workers.reply import Replies
+from check_celery_workers.replies.body import Replies
 
 NO_QUEUES = "the text tells no queues, ask inspect active_queues"
 NO_TASKS = "the text tells no running tasks, ask inspect active"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from check_celery_workers.awaited import AwaitedInventory, AwaitedNodes
 from check_celery_workers.errors import Doubt, EndedBadly, SourceError
-from check_celery_workers.reply import Replies
-from check_celery_workers.source import Source
-from check_celery_workers.status import Status
+from check_celery_workers.replies.body import Replies
+from check_celery_workers.replies.text import Status
+from check_celery_workers.sources.awaited import AwaitedInventory, AwaitedNodes
+from check_celery_workers.sources.stream import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

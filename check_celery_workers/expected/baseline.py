@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from check_celery_workers.expected import is_plain
+from check_celery_workers.expected.grammar import is_plain
 from check_celery_workers.node import UNNUMBERED, Group, natural, node_name, number
 
 # One worker's own queues: of broadcasts, and Celery's direct ones.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from check_celery_workers.finding import NODE, Comparison, Faults
+from check_celery_workers.judgement.finding import NODE, Comparison, Faults
 from check_celery_workers.pattern import first_match
-from check_celery_workers.reply import Replies, Task
+from check_celery_workers.replies.body import Replies, Task
 
 
 class TaskLimits:

@@ -15,7 +15,7 @@ from types import FrameType
 
 from check_celery_workers.errors import CannotJudge, EndedBadly, SourceError
 from check_celery_workers.node import printable
-from check_celery_workers.source import CHUNK, LONGEST_LINE, Lines, Source, until
+from check_celery_workers.sources.stream import CHUNK, LONGEST_LINE, Lines, Source, until
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from check_celery_workers.faults import TaskLimits, find_faults
-from check_celery_workers.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Finding
-from check_celery_workers.inventory import Demand, Inventory
+from check_celery_workers.expected.inventory import Demand, Inventory
+from check_celery_workers.judgement.faults import TaskLimits, find_faults
+from check_celery_workers.judgement.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Finding
 from check_celery_workers.node import Group, node_name, number, numbers, split_node
 from check_celery_workers.pattern import first_match
-from check_celery_workers.reply import Replies
+from check_celery_workers.replies.body import Replies
 
 
 def compare(

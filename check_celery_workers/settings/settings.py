@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.metrics import METRICS
+from check_celery_workers.judgement.metrics import METRICS
+from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
-from check_celery_workers.options import SETTLE, parser
-from check_celery_workers.question import has_placeholder
-from check_celery_workers.threshold import Threshold
+from check_celery_workers.replies.question import has_placeholder
+from check_celery_workers.settings.options import SETTLE, parser
 
 # Words of a status command that somebody wrote without the -- before it.
 _COMMANDS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from check_celery_workers.expected import Limit
+from check_celery_workers.expected.grammar import Limit
 from check_celery_workers.node import Group
 
 # What a finding is about, in the order of the output.

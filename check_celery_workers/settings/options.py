@@ -9,9 +9,9 @@ from functools import partial
 
 from check_celery_workers import __version__
 from check_celery_workers.errors import UsageError
-from check_celery_workers.metrics import METRICS
+from check_celery_workers.judgement.metrics import METRICS
+from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
-from check_celery_workers.threshold import Threshold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.expected import Count, Limit, QueueLimit, Span, parse, parse_queue
-from check_celery_workers.mistakes import WrongError
+from check_celery_workers.expected.grammar import Count, Limit, QueueLimit, Span, parse, parse_queue
+from check_celery_workers.expected.mistakes import WrongError
 from check_celery_workers.node import UNNUMBERED, Group, node_name, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from check_celery_workers.expected import Expected
+    from check_celery_workers.expected.grammar import Expected
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _COMMENT = r"(?:^|\s)#.*"

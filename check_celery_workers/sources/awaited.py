@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from check_celery_workers.inventory import Inventory
+from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import Group, node_name, number
 from check_celery_workers.pattern import first_match
-from check_celery_workers.reply import Replies
+from check_celery_workers.replies.body import Replies
 
 
 class AwaitedInventory:
