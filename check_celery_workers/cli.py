@@ -1,4 +1,4 @@
-"""The command line: wiring, streams, exit code."""
+"""The command line: wiring and exit code."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 
-import nagiosplugin
-
+from check_celery_workers import streams
 from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.expected.baseline import baseline
-from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.plugin import OK, UNKNOWN, CountContext, StatusLine, Workers, explain
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, fill_in, has_placeholder, question_of
+from check_celery_workers.expected.inventory import Awaited, Inventory
+from check_celery_workers.plugin import OK, UNKNOWN, Workers, judge
+from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.question import (
+    ACTIVE_QUEUES,
+    Question,
+    fill_in,
+    has_placeholder,
+    question_of,
+    questions_for,
+)
 from check_celery_workers.replies.quote import quotable
-from check_celery_workers.report import sentences, verdict
-from check_celery_workers.report.verdict import Verdict, unknown
+from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt, unknown
 from check_celery_workers.settings.options import Asked
 from check_celery_workers.settings.settings import Settings, parse
 from check_celery_workers.sources.reader import Reader
 from check_celery_workers.sources.stream import Source, Stream, read_file
+from check_celery_workers.streams import Watch
 
 
 def run() -> None:
@@ -47,57 +54,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbose = 0
     code = UNKNOWN
     try:
-        _reserve_standard_streams()
+        streams.reserve()
         settings = parse(sys.argv[1:] if argv is None else argv)
         verbose = settings.verbose
         output, code = _describe(settings) if settings.baseline else _check(settings)
     except Asked as asked:
         output = str(asked)
     except CannotJudge as error:
-        output = str(unknown(str(error)))
+        output = unknown(str(error)).output()
     except KeyboardInterrupt:
-        output = str(unknown("interrupted"))
+        output = unknown("interrupted").output()
     except MemoryError:
-        output = str(unknown("not enough memory"))
+        output = unknown("not enough memory").output()
     except Exception as error:
         message = quotable(" ".join(str(error).split()))
-        output = str(unknown(f"a bug, please report it: {type(error).__name__}: {message}"))
+        output = unknown(f"a bug, please report it: {type(error).__name__}: {message}").output()
         if verbose >= 3:
             output += "".join(f"{quotable(line)}\n" for line in traceback.format_exc().splitlines())
-    return code if _write(output) else UNKNOWN
+    return code if streams.write(output) else UNKNOWN
 
 
 def _check(settings: Settings) -> tuple[str, int]:
     """Compare the workers with those expected; return the output and the exit code."""
     deadline = time.monotonic() + settings.timeout
     inventory = _inventory(settings, deadline)
-    with _Watch(settings) as watch:
-        workers = Workers(
-            _reader(settings, deadline, watch),
-            inventory,
-            deadline,
-            ignore=settings.ignore,
-            task_limits=settings.task_limits,
-            timed=bool(settings.command),
-        )
-        contexts = [CountContext(label, *limits) for label, limits in settings.thresholds.items()]
-        check = nagiosplugin.Check(workers, *contexts, StatusLine(workers))
-        check()
-    if settings.quiet and check.exitcode == OK:
+    with Watch(MOST_BYTES if settings.verbose >= 3 else 0, shows=bool(settings.command)) as watch:
+
+        def ask(awaited: Awaited | None) -> Inquiry:
+            return _ask(settings, deadline, questions_for(inventory), awaited, watch)
+
+        verdict, code = judge(Workers(ask, inventory, deadline, timed=bool(settings.command)), settings.thresholds)
+    if settings.quiet and code == OK:
         return "", OK
-    return str(_verdict(check, workers, settings.verbose, watch.raw)), check.exitcode
+    return verdict.output(settings.verbose, watch.raw), code
 
 
 def _describe(settings: Settings) -> tuple[str, int]:
     """Return the EXPECTED of the workers online as the output, and the exit code."""
-    reader = _reader(settings, time.monotonic() + settings.timeout)
-    doubt = reader.read(None)
+    inquiry = _ask(settings, time.monotonic() + settings.timeout, (ACTIVE_QUEUES,))
+    replies = inquiry.replies
+    texts = inquiry.asked[0].texts
+    # Whatever is expected later: nothing may be in doubt now.
+    doubt = doubt_of(texts, lacking=True) or doubt_of(texts, lacking=False)
     if doubt:
-        reason, _ = verdict.doubtful(doubt, reader.replies.count)
-        raise CannotJudge(reason)
-    if not reader.replies.count:
+        raise CannotJudge(explain_doubt(doubt, replied=replies.count))
+    if not replies.count:
         raise CannotJudge("no worker replied, so there is nothing to write")
-    return "".join(f"{line}\n" for line in baseline(reader.replies.groups, reader.replies.queues)), OK
+    return "".join(f"{line}\n" for line in baseline(replies.groups, replies.consumers())), OK
 
 
 def _inventory(settings: Settings, deadline: float) -> Inventory:
@@ -110,19 +113,25 @@ def _inventory(settings: Settings, deadline: float) -> Inventory:
         inventory.expect_queue(text)
     if not inventory:
         raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
+    inventory.task_limits = settings.task_limits
+    inventory.ignore(settings.ignore)
     return inventory
 
 
-def _reader(settings: Settings, deadline: float, watch: _Watch | None = None) -> Reader:
+def _ask(
+    settings: Settings,
+    deadline: float,
+    questions: Sequence[Question],
+    awaited: Awaited | None = None,
+    watch: Watch | None = None,
+) -> Inquiry:
+    """Ask these questions if COMMAND leaves that to us; else read what there is."""
     command = settings.command
-    questions: tuple[str | None, ...] = (question_of(command),)
-    if has_placeholder(command):
-        questions = (ACTIVE_QUEUES, ACTIVE) if settings.task_limits else (ACTIVE_QUEUES,)
     if command:
         # Imported here: subprocess takes longer to import than most checks take without it.
         from check_celery_workers.sources.command import Command
 
-    def open_source(question: str | None) -> Source:
+    def open_source(question: Question | None) -> Source:
         if command:
             return Command(fill_in(command, question), deadline, bodies_follow=question is not None)
         if sys.stdin is None:
@@ -133,90 +142,5 @@ def _reader(settings: Settings, deadline: float, watch: _Watch | None = None) ->
             )
         return Stream(0, "standard input", deadline)
 
-    return Reader(
-        open_source,
-        deadline,
-        questions=questions,
-        settle=settings.settle,
-        attempts=settings.attempts,
-        watch=watch,
-    )
-
-
-def _verdict(check: nagiosplugin.Check, workers: Workers, verbose: int, raw: str) -> Verdict:
-    """Return the verdict that the check has come to."""
-    comparison = workers.comparison
-    details: list[str] = []
-    if comparison is None:
-        result = unknown(check.summary_str, workers.silent)
-    else:
-        result = Verdict(str(check.state).upper(), check.summary_str, check.perfdata)
-        result.findings = comparison.findings
-        details += sentences.hints(comparison, workers.reader.empty)
-    if verbose and (comparison or workers.silent):
-        details += sentences.online(workers.reader.replies)
-    if verbose >= 2 and comparison:
-        details += [*explain(check.results), *sentences.numbering(workers.inventory, workers.reader.replies)]
-        if workers.reader.passed_over:
-            details.append(f"Passed over in the status text: {workers.reader.passed_over}")
-    if raw:
-        details += ["The status text:", *(quotable(line) for line in raw.splitlines())]
-    result.details = details
-    return result
-
-
-class _Watch:
-    """Observes the status text as it is read: keeps it for -vvv, and shows progress on a terminal.
-
-    raw: the beginning of the text
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.raw = ""
-        self._keeps = settings.verbose >= 3
-        self._shows = bool(settings.command) and os.isatty(2)
-
-    def __enter__(self) -> _Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Clear the progress line."""
-        self._show("")
-
-    def __call__(self, text: str, replied: int, expected: int) -> None:
-        """Note more text, how many workers have replied by now, and how many are expected."""
-        if self._keeps and len(self.raw) < verdict.MOST_BYTES:
-            self.raw += text[: verdict.MOST_BYTES]
-        self._show(f"{replied:,} answered, {expected:,} expected")
-
-    def _show(self, line: str) -> None:
-        if self._shows:
-            with suppress(OSError):
-                os.write(2, f"\r\x1b[K{line}".encode())
-
-
-def _write(output: str) -> bool:
-    """Write to standard output; return whether all of it was taken.
-
-    In UTF-8 whatever the locale, as Icinga and Nagios read it, and bypassing Python's buffer, which reports write
-    errors too late.
-    """
-    data = output.encode()
-    try:
-        while data:
-            data = data[os.write(1, data) :]
-    except OSError:
-        return False
-    return True
-
-
-def _reserve_standard_streams() -> None:
-    """Reserve the descriptors of closed standard streams."""
-    if sys.stdin is None or sys.stderr is None:
-        try:
-            fd = os.open(os.devnull, os.O_RDWR)
-        except OSError as error:
-            raise CannotJudge(f"a standard stream is closed, and {os.devnull}: {error.strerror}") from None
-        while fd <= 2:
-            fd = os.dup(fd)
-        os.close(fd)
+    reader = Reader(open_source, deadline, settle=settings.settle, attempts=settings.attempts, watch=watch)
+    return reader.read(questions if has_placeholder(command) else (question_of(command),), awaited)

@@ -4,118 +4,90 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
 import nagiosplugin
 from nagiosplugin.state import ServiceState
 
-from check_celery_workers.errors import CannotJudge, Doubt
-from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.errors import CannotJudge
+from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.judgement.compare import compare
-from check_celery_workers.judgement.faults import TaskLimits
-from check_celery_workers.judgement.finding import Comparison, Finding
-from check_celery_workers.judgement.metrics import METRICS, Metric
+from check_celery_workers.judgement.finding import Comparison
+from check_celery_workers.judgement.metrics import JUDGED, ROWS, note_doubts
 from check_celery_workers.judgement.threshold import Threshold
-from check_celery_workers.pattern import first_match
-from check_celery_workers.report import sentences, verdict
-from check_celery_workers.sources.awaited import AwaitedInventory
-from check_celery_workers.sources.reader import Reader
+from check_celery_workers.replies.doubt import unanswered
+from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.report import sentences
+from check_celery_workers.report.verdict import NAME, Verdict, explain_doubt, unknown
 
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)
 
 # Where all the time went into reading, the comparison has this many seconds still.
 _LEAST = 1.0
-# Unix time had passed this in 2001; the clock of a host that runs has not.
-_FIRST_UNIX_TIME = 1e9
+_DOUBT = "doubt"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Thresholds = Mapping[str, tuple[Union[Threshold, None], Union[Threshold, None]]]
 
 
 class Workers(nagiosplugin.Resource):
-    """The workers that reply, compared with those that should."""
+    """The workers that reply, compared with those that should.
 
-    name = verdict.NAME
+    inquiry, comparison: what came of it; the comparison is None until it is there
+    """
 
-    def __init__(  # noqa: PLR0913
-        self,
-        reader: Reader,
-        inventory: Inventory,
-        deadline: float,
-        *,
-        ignore: Sequence[str] = (),
-        task_limits: Sequence[tuple[str | None, float]] = (),
-        timed: bool = False,
+    name = NAME
+
+    def __init__(
+        self, ask: Callable[[Awaited | None], Inquiry], inventory: Inventory, deadline: float, timed: bool = False
     ) -> None:
-        """Compare what `reader` reads.
+        """Compare what `ask` returns.
 
         deadline: a time of `time.monotonic`, in seconds
-        ignore: patterns of workers that are left out unless something expects them
-        task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
-        timed: a COMMAND is read, which is stopped when it is enough, and of which the time is a metric
+        timed: asking is stopped when it is enough, and its time is a metric
         """
-        self.reader = reader
         self.inventory = inventory
+        self.inquiry = Inquiry()
         self.comparison: Comparison | None = None
-        self.silent: list[Finding] = []
+        self._ask = ask
         self._deadline = deadline
-        self._ignore = first_match(ignore)
-        self._task_limits = task_limits
         self._timed = timed
 
     def probe(self) -> list[nagiosplugin.Metric]:
-        """Read the status text, compare, and return all metrics at once.
+        """Ask, compare, and return all metrics at once.
 
-        Raises CheckError if the text does not let it judge.
+        Raises CheckError if that is not possible.
         """
         started = time.monotonic()
         try:
             # A stream ends by itself: nobody waits for what is still to come.
-            awaited = AwaitedInventory(self.inventory, self.reader.replies) if self._timed else None
-            doubt = self.reader.read(awaited)
+            inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
             with _within(self._deadline):
-                comparison = self._compare()
-            self._raise_if(doubt, comparison)
+                comparison = compare(self.inventory, inquiry.replies, unanswered(inquiry))
+                note_doubts(comparison, inquiry)
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error
-        self.comparison = comparison
-        metrics = [
-            nagiosplugin.Metric(metric.label, metric.value_of(comparison), min=0, max=self._most(metric))
-            for metric in METRICS
-            if metric.label != "queues" or self.inventory.queues
-        ]
-        metrics.append(nagiosplugin.Metric("online", comparison.online, min=0, context="default"))
-        if self._task_limits:
-            oldest = round(comparison.oldest_task, 1)
-            metrics.append(nagiosplugin.Metric("oldest_task", oldest, "s", min=0, context="default"))
         if self._timed:
-            seconds = round(time.monotonic() - started, 3)
-            metrics.append(nagiosplugin.Metric("time", seconds, "s", min=0, context="default"))
-        return metrics
+            comparison.seconds = time.monotonic() - started
+        self.inquiry, self.comparison = inquiry, comparison
+        return list(self._metrics(comparison))
 
-    def _most(self, metric: Metric) -> int | None:
-        return self.inventory.size if metric.label == "missing" else None
-
-    def _compare(self) -> Comparison:
-        limits = TaskLimits(self._task_limits) if self._task_limits else None
-        return compare(self.inventory, self.reader.replies, self._ignore, limits, self.reader.unanswered)
-
-    def _raise_if(self, doubt: Doubt | None, comparison: Comparison) -> None:
-        """Raise CannotJudge if the text, or the lack of something in it, does not let it judge."""
-        replies = self.reader.replies
-        if doubt:
-            lacks = comparison.count("missing") or comparison.count("queues") or not replies.count
-            if doubt.when == Doubt.ALWAYS or bool(lacks) == (doubt.when == Doubt.IF_MISSING):
-                reason, self.silent = verdict.doubtful(doubt, replies.count, comparison)
-                raise CannotJudge(reason)
-        if self.inventory.queues and replies.count and not replies.tell_queues:
-            raise CannotJudge(sentences.NO_QUEUES)
-        if self._task_limits and replies.count and not replies.tell_tasks:
-            raise CannotJudge(sentences.NO_TASKS)
-        if self._task_limits and any(
-            task.started < _FIRST_UNIX_TIME for tasks in replies.tasks.values() for task in tasks
-        ):
-            raise CannotJudge(sentences.NO_START)
+    def _metrics(self, comparison: Comparison) -> Iterator[nagiosplugin.Metric]:
+        for row in ROWS:
+            value = row.value_of(comparison)
+            # Nothing of what is in doubt was found yet: that it is 0 says nothing.
+            if value or (value is not None and row.label not in comparison.in_doubt):
+                context = row.label if row.what else "default"
+                yield nagiosplugin.Metric(row.label, value, row.unit, 0, row.most(self.inventory), context)
+        if comparison.doubts:
+            # Last, since it depends on the others.
+            yield nagiosplugin.Metric(_DOUBT, explain_doubt(comparison.doubts[0], comparison), context=_DOUBT)
 
 
 class CountContext(nagiosplugin.Context):
@@ -142,6 +114,19 @@ class CountContext(nagiosplugin.Context):
         return nagiosplugin.ScalarContext(self.name, warning, critical)
 
 
+class DoubtContext(nagiosplugin.Context):
+    """UNKNOWN where something is in doubt, unless something that is certain is CRITICAL."""
+
+    def __init__(self, check: nagiosplugin.Check) -> None:
+        super().__init__(_DOUBT)
+        self._check = check
+
+    def evaluate(self, metric: nagiosplugin.Metric, _resource: nagiosplugin.Resource) -> nagiosplugin.Result:
+        """Return UNKNOWN and why, or OK if it makes no difference."""
+        is_critical = any(result.state == nagiosplugin.Critical for result in self._check.results)
+        return nagiosplugin.Result(nagiosplugin.Ok if is_critical else nagiosplugin.Unknown, metric.value, metric)
+
+
 class StatusLine(nagiosplugin.Summary):
     """The status line: worst first, with the name if there is only one finding."""
 
@@ -154,27 +139,45 @@ class StatusLine(nagiosplugin.Summary):
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """Return what is wrong, or why that cannot be known."""
-        return self._line(results, ok=False)
+        worst = results.first_significant
+        return worst.hint or "" if worst.state == nagiosplugin.Unknown else self._line(results, ok=False)
 
     def _line(self, results: nagiosplugin.Results, ok: bool) -> str:
         comparison = self._workers.comparison
         if comparison is None:
-            return results.first_significant.hint or ""
-        rows = {metric.label: metric for metric in METRICS}
+            return ""
+        rows = {row.label: row for row in JUDGED}
         problems = [
             (rows[metric.name], metric.value)
             for metric, state in _judged(results)
             # Missing servers are missing workers as well, and need no word of their own.
             if state != nagiosplugin.Ok or (metric.value and rows[metric.name].noun != "server")
         ]
-        return sentences.status_line(comparison, problems, ok, self._workers.reader.empty)
+        return sentences.status_line(comparison, problems, ok, self._workers.inquiry.is_blank)
 
 
-def explain(results: nagiosplugin.Results) -> Iterator[str]:
-    """Yield a line for each metric that says how its state came about."""
+def judge(workers: Workers, thresholds: Thresholds) -> tuple[Verdict, int]:
+    """Return the verdict on the workers, and its exit code."""
+    check = nagiosplugin.Check(workers, StatusLine(workers))
+    check.add(DoubtContext(check), *(CountContext(label, *limits) for label, limits in thresholds.items()))
+    check()
+    verdict = unknown(check.summary_str)
+    if workers.comparison and check.exitcode != UNKNOWN:
+        critical = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
+        # Numbers in doubt are not shown, but for those that are bad enough already.
+        doubtful = workers.comparison.in_doubt - critical
+        perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
+        verdict = Verdict(str(check.state).upper(), check.summary_str, perfdata)
+        verdict.explanations = list(_explain(check.results, doubtful))
+    verdict.comparison, verdict.inquiry = workers.comparison, workers.inquiry
+    return verdict, check.exitcode
+
+
+def _explain(results: nagiosplugin.Results, doubtful: Container[str]) -> Iterator[str]:
+    """Yield a line for each metric that is not doubtful that says how its state came about."""
     for metric, state in _judged(results):
         performance = metric.performance()
-        if performance:
+        if performance and metric.name not in doubtful:
             limits = f"warning {str(performance.warn) or '~:'}, critical {str(performance.crit) or '~:'}"
             yield f"{str(state).upper()}: {metric.name} is {metric.value} ({limits})"
 

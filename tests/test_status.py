@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from check_celery_workers.replies.body import Replies
-from check_celery_workers.replies.text import Status
-from check_celery_workers.sources.reader import doubt_of
+from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.output import NOBODY, Inquiry, Replies, Text
+from check_celery_workers.replies.question import ACTIVE_QUEUES
+from check_celery_workers.replies.text import TextReader
 
 
-def read(text: str, *more: str, whole: bool = True) -> tuple[Replies, Status]:
-    """Return the replies in a text that comes in these pieces, and how it ended; `whole` if its end is not lost."""
-    replies = Replies()
-    status = Status(replies)
-    for piece in (text, *more):
-        status.feed(piece)
-    status.finish(whole=whole)
-    return replies, status
+def read(*pieces: str, whole: bool = True) -> tuple[Replies, Text]:
+    """Return the replies in a text that comes in these pieces, and the text; `whole` if its end is not lost."""
+    inquiry = inquire(pieces, whole=whole)
+    return inquiry.replies, inquiry.texts[0]
 
 
-def doubt(status: Status) -> str | None:
-    """Return why the text is doubted."""
-    found = doubt_of(status, None)
+def inquire(*texts: Sequence[str], whole: bool = True) -> Inquiry:
+    """Return what came of a question that was asked several times; each text comes in pieces."""
+    readers = [TextReader() for _ in texts]
+    for reader, pieces in zip(readers, texts):
+        for piece in pieces:
+            reader.feed(piece)
+    inquiry = Inquiry()
+    inquiry.add(None, [reader.finish(whole=whole) for reader in readers])
+    return inquiry
+
+
+def without_queue(replies: Replies) -> set[str]:
+    """Return the nodes that said that they consume from no queue."""
+    return {node for node, queues in replies.told.get(ACTIVE_QUEUES, {}).items() if not queues}
+
+
+def doubt(text: Text) -> str | None:
+    """Return why the text is doubted if something is missing."""
+    found = doubt_of([text], lacking=True)
     return ": ".join(filter(None, (found.problem, found.reason))) if found else None
 
 
@@ -126,7 +141,7 @@ def test_two_replies_on_one_line_are_no_reply_and_make_the_text_doubtful() -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "errors", "without_queue"),
+    ("text", "errors", "queueless"),
     [
         pytest.param("w@a: ERROR\n", {"w@a"}, set(), id="ERROR"),
         pytest.param('{"w@a": {"error": "late"}, "v@a": {"ok": "pong"}}\n', {"w@a"}, set(), id="an error in JSON"),
@@ -144,9 +159,9 @@ def test_two_replies_on_one_line_are_no_reply_and_make_the_text_doubtful() -> No
         ),
     ],
 )
-def test_what_a_worker_replied_is_kept(text: str, errors: set[str], without_queue: set[str]) -> None:
+def test_what_a_worker_replied_is_kept(text: str, errors: set[str], queueless: set[str]) -> None:
     replies, _ = read(text)
-    assert (replies.errors, replies.without_queue) == (errors, without_queue)
+    assert (replies.errors, without_queue(replies)) == (errors, queueless)
 
 
 WARNING = "/x/celery/app/control.py:56: DuplicateNodenameWarning: Received multiple replies from node"
@@ -185,13 +200,11 @@ def test_a_node_is_duplicate_that_answers_twice_to_one_question(text: str, dupli
 
 def test_the_lines_below_an_answer_may_come_later() -> None:
     replies, _ = read(f"v@a: OK\n{QUEUE}w@a: OK\n", "    - empty -\n", "x@a: OK\n")
-    assert replies.without_queue == {"w@a"}
+    assert without_queue(replies) == {"w@a"}
 
 
 def test_a_node_that_answers_the_next_question_is_not_duplicate() -> None:
-    replies = Replies()
-    for text in ("v@a: OK\n", "v@a: OK\nw@a: OK\n", "w@a: OK\nw@a: OK\n"):
-        Status(replies).feed(text)
+    replies = inquire(["v@a: OK\n"], ["v@a: OK\nw@a: OK\n"], ["w@a: OK\nw@a: OK\n"]).replies
     assert (replies.nodes(), replies.count) == ({"v@a", "w@a"}, 2)
     assert replies.duplicates == {"w@a"}
 
@@ -272,8 +285,8 @@ def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
 )
 def test_no_node_replied(line: str) -> None:
     _, status = read(f"{line}\n")
-    assert status.nobody
-    assert not status.empty
+    assert [output.end.kind for output in status.outputs] == [NOBODY]
+    assert not status.is_blank
     assert doubt(status) is None
 
 

@@ -74,6 +74,12 @@ class Limit:
         self.low = low
         self.high = high
 
+    def side_of(self, number: int) -> int:
+        """Return on which side of the limit a number is: -1 too few, 1 too many, 0 neither."""
+        if number < self.low:
+            return -1
+        return int(self.high is not None and number > self.high)
+
     def wanted(self, number: int) -> str:
         """Return how many there should be where there are `number`: "2", "at least 2" or "at most 8"."""
         if self.low == self.high:

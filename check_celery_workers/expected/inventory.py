@@ -1,20 +1,20 @@
-"""The inventory: all workers that must be there, as plain sets, and how many must consume from each queue."""
+"""The inventory: all that should be so, as plain sets and numbers; and what of it is still awaited."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.grammar import Count, Limit, QueueLimit, Span, parse, parse_queue
-from check_celery_workers.expected.mistakes import WrongError
-from check_celery_workers.node import UNNUMBERED, Group, node_name, printable
+from check_celery_workers.expected.mistakes import WrongError, names_copied
+from check_celery_workers.node import UNNUMBERED, Group, node_name, number, printable
+from check_celery_workers.pattern import first_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from check_celery_workers.expected.grammar import Expected
 
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _COMMENT = r"(?:^|\s)#.*"
 
 
@@ -81,6 +81,7 @@ class Inventory:
     groups: what is expected of each group by a fixed form
     patterns: in the order given, in which they take the workers that match
     queues: how many workers must consume from each queue
+    task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
     size: how many workers these are, of patterns the least number
     """
 
@@ -89,8 +90,10 @@ class Inventory:
         self.groups: dict[Group, Demand] = {}
         self.patterns: dict[str, Limit] = {}
         self.queues: dict[str, Limit] = {}
+        self.task_limits: Sequence[tuple[str | None, float]] = ()
         self.size = 0
         self._first_index = first_index
+        self._ignored = first_match(())
 
     def __bool__(self) -> bool:
         """Return whether anything was given."""
@@ -100,6 +103,14 @@ class Inventory:
     def names_workers(self) -> bool:
         """Whether workers are expected, and not only consumers of queues."""
         return bool(self.groups or self.patterns)
+
+    def ignore(self, patterns: Sequence[str]) -> None:
+        """Leave the workers that match one of these out of every count, unless something expects them."""
+        self._ignored = first_match(patterns)
+
+    def ignores(self, node: str) -> bool:
+        """Return whether this worker is ignored if nothing expects it."""
+        return self._ignored(node) is not None
 
     def expect(self, text: str) -> None:
         """Add what one EXPECTED asks for.
@@ -166,29 +177,59 @@ class Inventory:
         group, count = expected.group, expected.count
         demand = self.groups.setdefault(group, Demand())
         if demand.count and demand.count != count:
-            raise _names_copied(group, demand.count, count)
+            raise names_copied(group, demand.count, count)
         if demand.overlaps(0, count):
             raise WrongError("the same worker is expected twice", "it once")
         demand.count = count
         self.size += count
 
 
-def _names_copied(group: Group, one: int, other: int) -> WrongError:
-    """Return the error for `worker-1@a worker-2@a`: the first thing people type is the node names they see."""
-    names = [printable(node_name(group, index)) for index in (one, other)]
-    spans = [f"{one}..{one}", f"{other}..{other}"]
-    both = f"{min(one, other)}..{max(one, other)}" if abs(one - other) == 1 else " and ".join(spans)
-    exactly = " and ".join(printable(node_name(group, span)) for span in both.split(" and "))
-    return WrongError(
-        "NAME-COUNT@SERVER means COUNT workers, and of these some are expected already",
-        "NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER",
-        own=f"it means {_in_words(other)}, some of which are expected already; for the one worker of that name "
-        f"write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, or let "
-        "--baseline write it",
-    )
+class Awaited:
+    """The expected workers that have not replied yet, and the queues that lack consumers.
 
+    Each reply costs the same, however large the fleet: where replies come one by one, comparing anew for each of them
+    would take as long as the fleet is large, each time.
+    """
 
-def _in_words(number: int) -> str:
-    """Return a number of workers in words: "two workers"."""
-    words = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
-    return f"{words} worker{'s' * (number != 1)}"
+    def __init__(self, inventory: Inventory) -> None:
+        self.expected = inventory.size
+        self.replied = 0
+        self._missing = inventory.size
+        self._groups = inventory.groups
+        self._limits = list(inventory.patterns.values())
+        self._find = first_match(inventory.patterns)
+        self._matched = [0] * len(self._limits)
+        self._seen: dict[Group, set[str]] = {}
+        self._indexes: dict[Group, set[int]] = {}
+        self._consumers: dict[str, set[str]] = {name: set() for name in inventory.queues}
+        self._queues = inventory.queues
+
+    @property
+    def missing(self) -> int:
+        """How many expected workers, and consumers of queues, are missing still; 1 as long as nobody replied."""
+        lacking = (limit.low - len(self._consumers[name]) for name, limit in self._queues.items())
+        return (self._missing + sum(short for short in lacking if short > 0)) or int(not self.replied)
+
+    def notice(self, group: Group, digits: str) -> None:
+        """Note a node that replied, maybe not for the first time."""
+        seen = self._seen.setdefault(group, set())
+        if digits in seen:
+            return
+        seen.add(digits)
+        self.replied += 1
+        demand = self._groups.get(group)
+        index = number(digits)
+        if demand and demand.owns(index):
+            replied = self._indexes.setdefault(group, set())
+            self._missing -= demand.brings(index, replied)
+            replied.add(index)
+        elif self._limits:
+            place = self._find(node_name(group, digits))
+            if place is not None:
+                self._missing -= self._matched[place] < self._limits[place].low
+                self._matched[place] += 1
+
+    def hear(self, node: str, item: object) -> None:
+        """Note something that a node listed: the name of a queue counts."""
+        if isinstance(item, str) and item in self._consumers:
+            self._consumers[item].add(node)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from check_celery_workers.node import Group, printable
+from check_celery_workers.node import Group, node_name, printable
 
 FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 ONE_EACH = f"one EXPECTED per argument or line: {FORMS}"
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
 
 
@@ -62,3 +63,24 @@ def explain_first_mistakes(text: str) -> None:
         raise WrongError(
             "a range without a dash needs braces", f"%(name)s{{{first}..{last}}}%(server)s", (undashed[1], undashed[4])
         )
+
+
+def names_copied(group: Group, one: int, other: int) -> WrongError:
+    """Return the error for `worker-1@a worker-2@a`: the first thing people type is the node names they see."""
+    names = [printable(node_name(group, index)) for index in (one, other)]
+    spans = [f"{one}..{one}", f"{other}..{other}"]
+    both = f"{min(one, other)}..{max(one, other)}" if abs(one - other) == 1 else " and ".join(spans)
+    exactly = " and ".join(printable(node_name(group, span)) for span in both.split(" and "))
+    return WrongError(
+        "NAME-COUNT@SERVER means COUNT workers, and of these some are expected already",
+        "NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER",
+        own=f"it means {_in_words(other)}, some of which are expected already; for the one worker of that name "
+        f"write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, or let "
+        "--baseline write it",
+    )
+
+
+def _in_words(number: int) -> str:
+    """Return a number of workers in words: "two workers"."""
+    words = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
+    return f"{words} worker{'s' * (number != 1)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from check_celery_workers.judgement.finding import NODE, Comparison, Faults
+from check_celery_workers.judgement.finding import NODE, Answered, Cause, Comparison, Overdue, Silent, WithoutQueue
 from check_celery_workers.pattern import first_match
-from check_celery_workers.replies.body import Replies, Task
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Task
 
 
 class TaskLimits:
@@ -19,60 +19,52 @@ class TaskLimits:
         self._find = first_match(pattern for pattern, _ in named)
         self._otherwise = next((seconds for pattern, seconds in limits if pattern is None), None)
 
-    def is_over(self, task: Task) -> bool:
-        """Return whether the task has run for longer than it may."""
-        place = self._find(task.name)
+    def is_over(self, name: str, age: float) -> bool:
+        """Return whether a task of this name, and of this age in seconds, has run for longer than it may."""
+        place = self._find(name)
         limit = self._otherwise if place is None else self._seconds[place]
-        return limit is not None and task.age > limit
+        return limit is not None and age > limit
 
 
-def find_faults(
-    comparison: Comparison,
-    replies: Replies,
-    claimed: Callable[[str], str | None],
-    limits: TaskLimits | None,
-    unanswered: Iterable[str],
-) -> None:
-    """Add the workers that are malfunctioning or duplicate.
+def find_faults(comparison: Comparison) -> None:
+    """Add the workers that are malfunctioning or duplicate."""
+    replies = comparison.replies
+    causes: dict[str, list[Cause]] = {}
 
-    `claimed` returns the name of the worker that some EXPECTED has claimed a node for, or None. It is another one than
-    the node's own if a worker replied in two spellings of its index.
-    """
-    workers = _Workers(claimed)
-    for fault in workers.of(replies.errors):
-        fault.error = True
-    for fault in workers.of(replies.without_queue):
-        fault.no_queue = True
-    for fault in workers.of(unanswered):
-        fault.unanswered = True
-    for node, tasks in replies.tasks.items():
-        for fault in workers.of([node]):
-            _judge_tasks(comparison, fault, tasks, limits)
-    for worker, fault in workers.faults.items():
-        if fault:
-            comparison.add("malfunctioning", NODE, worker).cause = fault
-    for worker in comparison.repeated.union(filter(None, map(claimed, replies.duplicates))):
+    def blame(nodes: Iterable[str], cause: Cause) -> None:
+        for worker in {worker: None for worker in map(comparison.claimed, nodes) if worker}:
+            causes.setdefault(worker, []).append(cause)
+
+    blame(replies.errors, Answered())
+    blame((node for node, queues in replies.told.get(ACTIVE_QUEUES, {}).items() if not queues), WithoutQueue())
+    for question, nodes in comparison.unanswered.items():
+        blame(nodes, Silent(question))
+    if comparison.inventory.task_limits:
+        for worker, overdue in _judge_tasks(comparison).items():
+            causes.setdefault(worker, []).append(overdue)
+    for worker, found in causes.items():
+        comparison.add("malfunctioning", NODE, worker).causes += found
+    for worker in comparison.repeated.union(filter(None, map(comparison.claimed, replies.duplicates))):
         comparison.add("duplicate", NODE, worker)
 
 
-class _Workers:
-    """The faults of the workers that some EXPECTED has claimed."""
-
-    def __init__(self, claimed: Callable[[str], str | None]) -> None:
-        self.faults: dict[str, Faults] = {}
-        self._claimed = claimed
-
-    def of(self, nodes: Iterable[str]) -> Iterator[Faults]:
-        """Yield the faults of the worker behind each of these nodes, as far as it is claimed."""
-        for worker in filter(None, map(self._claimed, nodes)):
-            yield self.faults.setdefault(worker, Faults())
-
-
-def _judge_tasks(comparison: Comparison, fault: Faults, tasks: Iterable[Task], limits: TaskLimits | None) -> None:
-    if limits is None:
-        return
-    comparison.oldest_task = max(comparison.oldest_task, *(task.age for task in tasks))
-    overdue = [(task.age, task.name) for task in tasks if limits.is_over(task)]
-    if overdue:
-        fault.overdue = max(overdue)
-        fault.overdue_count += len(overdue)
+def _judge_tasks(comparison: Comparison) -> dict[str, Overdue]:
+    """Return the workers with tasks over their limit; note the oldest task, and what has no age."""
+    limits = TaskLimits(comparison.inventory.task_limits)
+    running: dict[str, dict[Task, float | None]] = {}
+    for node, tasks in comparison.replies.told.get(ACTIVE, {}).items():
+        worker = comparison.claimed(node)
+        if worker:
+            started = {task: task.age for task in tasks if isinstance(task, Task) and task.started is not None}
+            running.setdefault(worker, {}).update(started)
+    ages = [age for known in running.values() for age in known.values() if age is not None]
+    comparison.oldest_task = max(ages, default=0.0)
+    comparison.undated = {worker for worker, known in running.items() if None in known.values()}
+    found = {}
+    for worker, known in running.items():
+        dated = [(age, task.name) for task, age in known.items() if age is not None]
+        overdue = [(age, name) for age, name in dated if limits.is_over(name, age)]
+        if overdue:
+            seconds, name = max(overdue)
+            found[worker] = Overdue(name, seconds, len(overdue))
+    return found

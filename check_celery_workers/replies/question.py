@@ -1,21 +1,151 @@
-"""The questions that Celery is asked, `celery inspect QUESTION`, and how COMMAND shows which one."""
+"""What Celery is asked, and how the answer of a worker is read.
+
+`celery inspect QUESTION` prints a line for each queue or task below the node, as Celery 4.x and 5.x have it, and 3.1
+with its keys in any order:
+
+    * {'name': 'emails', 'exchange': {'name': ...}, 'routing_key': ...}                  active_queues
+    * {'id': '8b5c', 'name': 'shop.pay', 'args': [1], ..., 'time_start': 1795579981.04}  active
+    * {u'args': u'[1]', u'time_start': 1496.3, u'name': u'shop.pay', ...}                active of 3.1
+    - empty -                                                                            neither queue nor task
+
+A task's arguments are other people's data. They are never kept, and they cannot pass for a name or a start.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
-# It answers all that `ping` does, and shows queues.
-ACTIVE_QUEUES = "active_queues"
-# It shows running tasks.
-ACTIVE = "active"
+from check_celery_workers.expected.inventory import Inventory
 
 PLACEHOLDER = "{}"
 
+# Unix time had passed this in 2001; the clock of a host that runs has not.
+_FIRST_UNIX_TIME = 1e9
+
+_STRING = r"'((?:[^'\\]|\\.)*)'"
+# Anchored at both ends of the line, with nothing of the arguments between what is anchored and what is taken.
+_QUEUE = rf"\* \{{'name': {_STRING}, 'exchange': \{{.*"
+_TASK_HEAD = rf"\* \{{'id': '([^']*)', 'name': {_STRING}, 'args': "
+_TASK_TAIL = (
+    rf", 'hostname': {_STRING}, 'time_start': ([0-9.e+]+|None), 'acknowledged': (?:True|False), "
+    r"'delivery_info': \{[^{}]*\}, 'worker_pid': (?:[0-9]+|None)\}$"
+)
+_TAIL_LENGTH = 2000
+_CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
+EMPTY = ("- empty -", "[]")
 _INSPECT = (
     r"\binspect\s(?:.*?\s)??(active_queues|active|clock|conf|memdump|memsample|objgraph|ping|query_task|registered|report|"
     r"reserved|revoked|scheduled|stats)\b"
 )
+
+
+class Queue(str):
+    """The name of a queue that a worker consumes from."""
+
+    __slots__ = ()
+
+
+class Task:
+    """A task that a worker has.
+
+    started: when it was started, as the worker says: a Unix time in seconds; before Celery 4.2 of the monotonic clock
+        of its host; None if it has not been started
+    age: for how many seconds it had run when the reply was read; None if that cannot be known; one that starts in the
+        future has run for none
+    """
+
+    __slots__ = ("age", "identity", "name", "started")
+
+    def __init__(self, name: str, started: float | None, identity: str = "") -> None:
+        self.name = name
+        self.started = started
+        self.identity = identity
+        is_known = started is not None and started >= _FIRST_UNIX_TIME
+        self.age = max(0.0, time.time() - started) if started is not None and is_known else None
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether it is the same task, as another output lists it."""
+        return isinstance(other, Task) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.identity, self.name, self.started
+
+
+class Question:
+    """What a worker can be asked.
+
+    name: on the command line, `celery inspect NAME`
+    wire: what the worker itself calls it, for asking over the broker
+    option: the option that needs it
+    what: what it lists
+    kind: the type of what it lists, Queue or Task; None where that is not read
+    is_shown_by: whether an item of this kind shows that this was the question
+    is_wanted: whether the inventory has something in it that needs the answer
+    """
+
+    def __init__(  # noqa: PLR0913 -- an entry of the table
+        self,
+        name: str,
+        *,
+        wire: str = "",
+        option: str = "",
+        what: str = "",
+        kind: type | None = None,
+        is_shown_by: Callable[[object], bool] = lambda _item: True,
+        is_wanted: Callable[[Inventory], object] = lambda _inventory: True,
+    ) -> None:
+        self.name = name
+        self.wire = wire
+        self.option = option
+        self.what = what
+        self.kind = kind
+        self.is_shown_by = is_shown_by
+        self.is_wanted = is_wanted
+
+
+# It answers all that `ping` does, so it is the first that is asked.
+ACTIVE_QUEUES = Question(
+    "active_queues",
+    wire="active_queues",
+    option="--queue",
+    what="queues",
+    kind=Queue,
+    is_wanted=lambda inventory: inventory.queues,
+)
+ACTIVE = Question(
+    "active",
+    # Celery 3.1 does not know the name `active` there.
+    wire="dump_active",
+    option="--task-limit",
+    what="running tasks",
+    kind=Task,
+    is_shown_by=lambda task: isinstance(task, Task) and task.started is not None,
+    is_wanted=lambda inventory: inventory.task_limits,
+)
+# A new question is an entry here.
+QUESTIONS = (ACTIVE_QUEUES, ACTIVE)
+
+
+def questions_for(inventory: Inventory) -> tuple[Question, ...]:
+    """Return what must be asked to judge the inventory, in the order in which it is asked."""
+    return tuple(question for question in QUESTIONS if question is ACTIVE_QUEUES or question.is_wanted(inventory))
+
+
+def question_shown_by(item: Queue | Task, asked: Question | None) -> Question | None:
+    """Return which question a worker answers with this item: the one `asked`, or one that only such an item answers."""
+    if asked and asked.kind and isinstance(item, asked.kind):
+        return asked
+    shown = (
+        question
+        for question in QUESTIONS
+        if question.kind and isinstance(item, question.kind) and question.is_shown_by(item)
+    )
+    return next(shown, None)
 
 
 def has_placeholder(command: Sequence[str]) -> bool:
@@ -23,15 +153,70 @@ def has_placeholder(command: Sequence[str]) -> bool:
     return any(PLACEHOLDER in word for word in command)
 
 
-def fill_in(command: Sequence[str], question: str | None) -> list[str]:
+def fill_in(command: Sequence[str], question: Question | None) -> list[str]:
     """Return COMMAND with the question in place of each `{}`."""
-    return [word.replace(PLACEHOLDER, question) if question else word for word in command]
+    return [word.replace(PLACEHOLDER, question.name) if question else word for word in command]
 
 
-def question_of(command: Sequence[str]) -> str | None:
+def question_of(command: Sequence[str]) -> Question | None:
     """Return the question that COMMAND asks, None if it shows none or several.
 
-    ["celery", "-A", "proj", "inspect", "-t", "5", "active_queues"] -> "active_queues"
+    ["celery", "-A", "proj", "inspect", "-t", "5", "active_queues"] -> ACTIVE_QUEUES
     """
-    questions = set(re.findall(_INSPECT, " ".join(command)))
-    return questions.pop() if len(questions) == 1 else None
+    names = set(re.findall(_INSPECT, " ".join(command)))
+    if len(names) != 1:
+        return None
+    name = names.pop()
+    return next((question for question in QUESTIONS if question.name == name), None) or Question(name)
+
+
+def read_line(line: str) -> Queue | Task | None:
+    """Return the queue or the task that a line of text, without its indent, describes; None if it cannot be read."""
+    queue = re.fullmatch(_QUEUE, line)
+    if queue and "\\" not in queue[1]:
+        return Queue(queue[1])
+    head, tail = re.match(_TASK_HEAD, line), re.search(_TASK_TAIL, line[-_TAIL_LENGTH:])
+    if head and tail and "\\" not in head[2]:
+        return Task(head[2], None if tail[2] == "None" else float(tail[2]), head[1])
+    # Celery 3.1, names with a backslash, and whatever else a version may print.
+    from ast import literal_eval
+
+    try:
+        return read_item(literal_eval(line.removeprefix("* ")))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+
+
+def read_item(item: object) -> Queue | Task | None:
+    """Return the same from an item of JSON, or from a Python literal."""
+    if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
+        return None
+    name, started = item["name"], item.get("time_start")
+    if isinstance(started, (int, float)) and not isinstance(started, bool):
+        return Task(name, float(started), str(item.get("id", "")))
+    if "id" in item and "time_start" in item:
+        return Task(name, None, str(item["id"]))
+    return Queue(name) if "routing_key" in item and "id" not in item else None
+
+
+def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:
+    """Return the replies in a line of JSON by node name, {} if it is JSON of another kind or none at all.
+
+    Raises ValueError if it is a reply that breaks off.
+    """
+    import json
+
+    try:
+        replies = json.loads(line)
+    except (ValueError, RecursionError):
+        if re.match(_CUT_JSON, line):
+            raise ValueError from None
+        return {}
+    return {node: reply for node, reply in replies.items() if _is_reply(node, reply)}
+
+
+def _is_reply(node: str, reply: object) -> bool:
+    """Return whether this is what a worker replied; without an @ in its name, only if nothing else looks like that."""
+    if isinstance(reply, dict):
+        return isinstance(reply.get("ok"), str) or "error" in reply if "@" in node else reply == {"ok": "pong"}
+    return isinstance(reply, list) and ("@" in node or any(read_item(item) for item in reply))

@@ -2,67 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from check_celery_workers.expected.baseline import listed
 from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.judgement.finding import GROUP, NODE, PATTERN, QUEUE, SERVER, Comparison, Faults, Finding
-from check_celery_workers.judgement.metrics import Metric
+from check_celery_workers.judgement.finding import (
+    GROUP,
+    NODE,
+    PATTERN,
+    QUEUE,
+    SERVER,
+    Answered,
+    Cause,
+    Comparison,
+    Finding,
+    OffLimit,
+    Overdue,
+    Silent,
+    WithoutQueue,
+)
+from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, natural, node_name, number, printable
-from check_celery_workers.replies.body import Replies
+from check_celery_workers.replies.doubt import Untold
+from check_celery_workers.replies.output import Replies
 
-NO_QUEUES = "the text tells no queues, ask inspect active_queues"
-NO_TASKS = "the text tells no running tasks, ask inspect active"
-NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
-EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
+_NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
+_EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
 # No more lines of one kind than this can fit.
 _MOST_LINES = 400
 
 _KINDS = {SERVER: "Server", GROUP: "Worker", NODE: "Worker", PATTERN: "Pattern", QUEUE: "Queue"}
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
+_STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
 
 
-def status_line(comparison: Comparison, problems: Iterable[tuple[Metric, int]], ok: bool, empty: bool) -> str:
+def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool, is_blank: bool) -> str:
     """Return what is wrong, the worst first, and its name if there is only one finding.
 
     problems: the metrics that are not zero or that alert, with their values, the worst first
     ok: the state is OK, so that the workers online lead
-    empty: the text was empty
+    is_blank: nothing was said at all
     """
     parts = [_online(comparison)] if ok else []
-    # Use the noun only once.
-    named = ok
-    for metric, value in problems:
-        if metric.noun == "queue":
-            parts += _queues(comparison, value)
-            continue
-        if metric.noun == "server":
-            words = count_of(value, "server")
-        elif metric.label == "missing" and not ok:
-            words = f"{value:,} of {comparison.expected:,}" if named else _of(value, comparison.expected)
-        else:
-            words = f"{value:,}" if named else count_of(value, "worker")
-        named = named or metric.noun == "worker"
-        parts.append(f"{words} {metric.state}")
+    # Use a noun only once, but that of servers, which might be taken for another.
+    used = {"worker"} if ok else set()
+    for row, value in problems:
+        for state, count in row.states_of(comparison, value).items():
+            words = f"{count:,}" if row.noun in used else count_of(count, row.noun)
+            if row.label == "missing" and not ok:
+                expected = comparison.inventory.size
+                words = f"{count:,} of {expected:,}" if row.noun in used else _of(count, expected)
+            used |= {row.noun} - {"server"}
+            parts.append(f"{words} {state}")
     line = ", ".join(parts)
     if len(comparison.findings) == 1:
         line += f": {subject(comparison.findings[0])}"
-    return f"{line}, the status text was empty" if empty else line
-
-
-def _queues(comparison: Comparison, value: int) -> list[str]:
-    found = [finding for finding in comparison.findings if finding.metric == "queues"]
-    short = sum(bool(finding.limit and finding.number < finding.limit.low) for finding in found)
-    crowded = len(found) - short
-    words = [f"{count_of(short, 'queue')} short"] if short or not value else []
-    if crowded:
-        words.append(f"{crowded:,} crowded" if words else f"{count_of(crowded, 'queue')} crowded")
-    return words
+    return f"{line}, the status text was empty" if is_blank else line
 
 
 def _online(comparison: Comparison) -> str:
-    present, expected = comparison.present, comparison.expected
+    present, expected = comparison.present, comparison.inventory.size
     # Of patterns without a fixed number, more than the least that is expected may be there.
     exact = expected and present + comparison.count("missing") == expected
     workers = _of(present, expected) if exact else count_of(present, "worker")
@@ -75,40 +75,51 @@ def subject(finding: Finding) -> str:
     return f"server {name}" if finding.kind == SERVER else name
 
 
-def sentence(finding: Finding, silent: bool = False) -> str:
-    """Return a finding as a sentence; `silent` if nobody can know whether what did not answer is missing."""
+def sentence(finding: Finding, is_unknown: bool = False) -> str:
+    """Return a finding as a sentence; `is_unknown` if nobody can know whether what did not answer is missing."""
     start = f"{_KINDS[finding.kind]} {printable(finding.name)}"
-    number, limit = finding.number, finding.limit
-    if limit and finding.kind == QUEUE:
-        return f"{start} is consumed by {count_of(number, 'worker')} instead of {limit.wanted(number)}"
-    if limit:
-        noun = f"{finding.metric} worker"
-        start += f" matched {count_of(number, 'worker')} instead of {limit.wanted(number)}"
-        return f"{start}, accounts for {count_of(finding.count, noun)}"
-    if isinstance(finding.cause, Faults):
-        return f"{start} was malfunctioning, {' and '.join(_causes(finding.cause))}"
+    causes = " and ".join(_CAUSES[type(cause)](cause) for cause in finding.causes)
+    if finding.kind == QUEUE:
+        return f"{start} is consumed by {causes}"
+    if finding.metric == "malfunctioning":
+        return f"{start} was malfunctioning, {causes}"
     if finding.metric == "duplicate":
         return f"{start} was duplicate, more than one worker answers to this name"
-    state = "was unexpectedly present" if finding.metric == "unexpected" else "was missing"
-    words = f"{start} {'had not answered' if silent else state}"
+    state = "had not answered" if is_unknown else _STATES[finding.metric]
     if finding.kind == NODE:
-        return words
-    noun = "worker" if silent else _NOUNS[finding.metric]
-    only = f": {printable(finding.cause)}" if finding.cause and finding.count == 1 else ""
-    return f"{words}, accounts for {count_of(finding.count, noun)}{only}"
+        return f"{start} {state}"
+    if finding.kind == PATTERN:
+        noun = f"{finding.metric} worker"
+        return f"{start} matched {causes}, accounts for {count_of(finding.count, noun)}"
+    noun = "worker" if is_unknown else _NOUNS[finding.metric]
+    node = f": {printable(finding.node)}" if finding.node else ""
+    return f"{start} {state}, accounts for {count_of(finding.count, noun)}{node}"
 
 
-def _causes(faults: Faults) -> Iterator[str]:
-    if faults.error:
-        yield "it answered ERROR"
-    if faults.no_queue:
-        yield "it consumes from no queue"
-    if faults.unanswered:
-        yield "it did not answer to active"
-    if faults.overdue:
-        seconds, name = faults.overdue
-        more = f", {faults.overdue_count:,} tasks over their limit" if faults.overdue_count > 1 else ""
-        yield f"it has run {printable(name, 100)} for {duration(seconds)}{more}"
+def _overdue(cause: Overdue) -> str:
+    more = f", {cause.count:,} tasks over their limit" if cause.count > 1 else ""
+    return f"it has run {printable(cause.task, 100)} for {duration(cause.seconds)}{more}"
+
+
+_CAUSES: dict[type[Cause], Callable[..., str]] = {
+    Answered: lambda _cause: "it answered ERROR",
+    WithoutQueue: lambda _cause: "it consumes from no queue",
+    Silent: lambda cause: f"it did not answer to {cause.question.name}",
+    Overdue: _overdue,
+    OffLimit: lambda cause: f"{count_of(cause.number, 'worker')} instead of {cause.limit.wanted(cause.number)}",
+}
+
+
+def untold(doubt: Untold, comparison: Comparison) -> str:
+    """Return why an answer is lacking that something needs, and whose if it is not everybody's."""
+    if not comparison.undated.isdisjoint(doubt.silent):
+        return _NO_START
+    question = doubt.question
+    whose = ""
+    if question in comparison.replies.told:
+        nodes = sorted(map(printable, doubt.silent), key=natural)
+        whose = f" of {nodes[0]}" + (f" and {len(nodes) - 1:,} more" if len(nodes) > 1 else "")
+    return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
 
 
 def duration(seconds: float) -> str:
@@ -122,7 +133,7 @@ def duration(seconds: float) -> str:
 def hints(comparison: Comparison, empty: bool) -> Iterator[str]:
     """Yield what may help below the findings: that the text was empty, that a node name may have been copied."""
     if empty:
-        yield EMPTY_TEXT
+        yield _EMPTY_TEXT
     for group, count in comparison.copied[:_MOST_LINES]:
         name = printable(node_name(group, count))
         span = printable(node_name(group, f"{count}..{count}"))
@@ -139,8 +150,9 @@ def online(replies: Replies) -> Iterator[str]:
         nodes = printable(", ".join(listed(groups)), 1000)
         place = f" on {printable(server)}" if server else ""
         yield f"Online{place}: {count_of(sum(map(len, groups.values())), 'worker')}, {nodes}"
-    for queue in sorted(replies.queues, key=natural)[:_MOST_LINES]:
-        yield f"Queue {printable(queue)}: {count_of(len(replies.queues[queue]), 'worker')}"
+    consumers = replies.consumers()
+    for queue in sorted(consumers, key=natural)[:_MOST_LINES]:
+        yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"
 
 
 def numbering(inventory: Inventory, replies: Replies) -> Iterator[str]:

@@ -1,14 +1,16 @@
-"""The verdict: a value first (state, status line, metrics, findings, details), then as much text as fits."""
+"""The verdict: a value first (state, status line, metrics, and what it is about), then as much text as fits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from check_celery_workers.errors import Doubt
 from check_celery_workers.judgement.finding import NODE, PATTERN, Comparison, Finding
-from check_celery_workers.judgement.metrics import METRICS
+from check_celery_workers.judgement.metrics import ROWS
 from check_celery_workers.node import natural, printable
-from check_celery_workers.report.sentences import count_of, sentence, subject
+from check_celery_workers.replies.doubt import Doubt, Untold
+from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.quote import quotable
+from check_celery_workers.report import sentences
 
 NAME = "CELERY WORKERS"
 
@@ -19,7 +21,7 @@ _MOST_LINES = 400
 # How much of the first line the names of silent workers may take.
 _MOST_NAMES = 200
 
-_ORDER = [metric.label for metric in METRICS]
+_ORDER = [row.label for row in ROWS]
 
 
 class Verdict:
@@ -28,65 +30,95 @@ class Verdict:
     state: OK, WARNING, CRITICAL or UNKNOWN
     status_line: what is wrong, or that nothing is
     perfdata: the metrics as perfdata
-    findings: what accounts for it, each to be said in a line; those of an UNKNOWN are the workers that are silent
-    details: further lines, as far as they fit
+    explanations: how each state came about, a line each
+    comparison, inquiry: what it is about; None if it did not come to that
     """
 
     def __init__(self, state: str, status_line: str, perfdata: Sequence[str] = ()) -> None:
         self.state = state
         self.status_line = status_line
         self.perfdata = perfdata
-        self.findings: Sequence[Finding] = ()
-        self.details: list[str] = []
+        self.explanations: Sequence[str] = ()
+        self.comparison: Comparison | None = None
+        self.inquiry = Inquiry()
 
-    def __str__(self) -> str:
-        """Return the output, at most MOST_BYTES of it.
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody can know the state; then the findings are those who are silent, and no more is told."""
+        return self.state == "UNKNOWN"
+
+    def output(self, verbose: int = 0, raw: str = "") -> str:
+        """Return the output, at most MOST_BYTES of it; `raw` is the beginning of the text, if it is to be shown.
 
         The perfdata always go on the first line: NRPE may cut at 1 KiB.
         """
         top = f"{NAME} {self.state} - {self.status_line}"
         if self.perfdata:
             top += f" | {' '.join(self.perfdata)}"
-        sentences = (sentence(finding, self.state == "UNKNOWN") for finding in in_order(self.findings))
-        return fit(top, sentences, len(self.findings), self.details)
+        findings: Sequence[Finding] = []
+        if self.comparison:
+            doubts = self.comparison.doubts
+            findings = _silent(doubts[0], self.comparison) if self.is_unknown else self.comparison.findings
+        lines = (sentences.sentence(finding, self.is_unknown) for finding in in_order(findings))
+        return fit(top, lines, len(findings), self._details(verbose, raw, bool(findings)))
+
+    def _details(self, verbose: int, raw: str, has_findings: bool) -> Iterator[str]:
+        comparison = self.comparison
+        if comparison and not self.is_unknown:
+            yield from sentences.hints(comparison, self.inquiry.is_blank)
+            yield from (f"In doubt: {explain_doubt(doubt, comparison)}" for doubt in comparison.doubts)
+        if comparison and verbose and (has_findings or not self.is_unknown):
+            yield from sentences.online(comparison.replies)
+        if comparison and verbose >= 2 and not self.is_unknown:
+            yield from self.explanations
+            yield from sentences.numbering(comparison.inventory, comparison.replies)
+            if self.inquiry.passed_over:
+                yield f"Passed over in the status text: {self.inquiry.passed_over}"
+        if raw:
+            yield "The status text:"
+            yield from map(quotable, raw.splitlines())
 
 
-def unknown(reason: str, findings: Sequence[Finding] = ()) -> Verdict:
+def unknown(reason: str) -> Verdict:
     """Return the verdict that the state cannot be known, and why."""
-    verdict = Verdict("UNKNOWN", printable(" ".join(reason.split()), 900))
-    verdict.findings = findings
-    return verdict
+    return Verdict("UNKNOWN", printable(" ".join(reason.split()), 900))
 
 
-def doubtful(doubt: Doubt, replied: int, comparison: Comparison | None = None) -> tuple[str, list[Finding]]:
-    """Return why a text does not let it judge and whom it is about, and the findings of those that are silent.
+def explain_doubt(doubt: Doubt, comparison: Comparison | None = None, replied: int = 0) -> str:
+    """Return why something cannot be known, and whom that is about; without a comparison, `replied` is all that counts.
 
     "celery did not end before the timeout, 4 of 5 workers had answered, no answer from mail@app1"
     """
-    reason = doubt.problem
-    silent = [finding for finding in comparison.findings if finding.metric == "missing"] if comparison else []
-    if doubt.silent:
-        silent = [Finding("missing", NODE, node) for node in doubt.silent]
-        reason += f", {replied - len(silent):,} of {replied:,} workers had answered to active"
-    elif not doubt.counts:
-        silent = []
-    elif comparison and comparison.expected:
-        answered = comparison.expected - sum(finding.count for finding in silent)
-        reason += f", {answered:,} of {comparison.expected:,} workers had answered"
-    else:
-        reason += f", {count_of(replied, 'worker')} had answered"
-    if silent:
-        reason += f", no answer from {_names(silent)}"
-    if doubt.reason:
-        reason += f": {doubt.reason}"
-    return reason, silent
+    if comparison and isinstance(doubt, Untold):
+        return sentences.untold(doubt, comparison)
+    lines = doubt.problem
+    findings = _silent(doubt, comparison) if comparison else []
+    expected = comparison.inventory.size if comparison else 0
+    replied = comparison.replies.count if comparison else replied
+    if doubt.question and findings:
+        lines += f", {replied - len(findings):,} of {replied:,} workers had answered to {doubt.question.name}"
+    elif doubt.counts and expected:
+        lines += f", {expected - sum(finding.count for finding in findings):,} of {expected:,} workers had answered"
+    elif doubt.counts:
+        lines += f", {sentences.count_of(replied, 'worker')} had answered"
+    if findings:
+        lines += f", no answer from {_names(findings)}"
+    return f"{lines}: {doubt.reason}" if doubt.reason else lines
+
+
+def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
+    """Return those of whom nobody can know whether they are missing, as findings."""
+    if not doubt.counts:
+        return []
+    if doubt.question:
+        return [Finding("missing", NODE, node) for node in doubt.silent]
+    return [finding for finding in comparison.withdrawn if finding.metric == "missing"]
 
 
 def _names(findings: list[Finding]) -> str:
     names: list[str] = []
     for finding in in_order(findings):
-        only = isinstance(finding.cause, str) and finding.count == 1 and finding.cause
-        name = printable(only) if only else subject(finding)
+        name = printable(finding.node) or sentences.subject(finding)
         if names and sum(map(len, names)) + len(name) > _MOST_NAMES:
             return f"{', '.join(names)} and {len(findings) - len(names):,} more"
         names.append(name)
@@ -114,27 +146,27 @@ def _first(findings: list[Finding], most: int) -> list[Finding]:
     return nsmallest(most, findings, key=lambda finding: natural(finding.name))
 
 
-def fit(top: str, sentences: Iterable[str], count: int, more: Iterable[str]) -> str:
+def fit(top: str, lines: Iterable[str], count: int, more: Iterable[str]) -> str:
     """Return the first line, as many of `count` findings as fit, then as many further lines as fit.
 
     Findings that do not fit are counted on a line of their own, `... and 9,950 more`.
     """
-    lines = [top]
+    kept = [top]
     room = MOST_BYTES - len(top.encode()) - 1
     reserve = len(f"... and {count:,} more\n")
-    for line in sentences:
+    for line in lines:
         size = len(line.encode()) + 1
         if size > room - reserve:
             break
         room -= size
-        lines.append(line)
-    untold = count - len(lines) + 1
+        kept.append(line)
+    untold = count - len(kept) + 1
     if untold:
-        lines.append(f"... and {untold:,} more")
+        kept.append(f"... and {untold:,} more")
         room = 0
     for line in more:
         room -= len(line.encode()) + 1
         if room < 0:
             break
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+        kept.append(line)
+    return "\n".join(kept) + "\n"

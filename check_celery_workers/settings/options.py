@@ -9,7 +9,7 @@ from functools import partial
 
 from check_celery_workers import __version__
 from check_celery_workers.errors import UsageError
-from check_celery_workers.judgement.metrics import METRICS
+from check_celery_workers.judgement.metrics import JUDGED
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
 
@@ -101,8 +101,8 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_thresholds(group: argparse._ArgumentGroup) -> None:
-    for metric in METRICS:
-        percent = metric.label == "missing"
+    for metric in JUDGED:
+        percent = metric.is_percentage
         for severity in ("warning", "critical"):
             group.add_argument(
                 *_flags(metric.label, severity),

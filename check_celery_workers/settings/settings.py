@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.judgement.metrics import METRICS
+from check_celery_workers.judgement.metrics import JUDGED
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import has_placeholder
@@ -41,7 +41,7 @@ class Settings:
         self.task_limits: list[tuple[str | None, float]] = options.task_limit
         self.ignore: list[str] = options.ignore
         self.first_index = None if options.first_index == "auto" else int(options.first_index)
-        self.thresholds = {metric.label: _thresholds(options, metric.label) for metric in METRICS}
+        self.thresholds = {metric.label: _thresholds(options, metric.label) for metric in JUDGED}
         self.timeout: float = options.timeout
         settle = SETTLE if options.settle is None else options.settle
         self.settle: float | None = None if options.wait or not command else settle
@@ -114,6 +114,6 @@ def _thresholds(options: argparse.Namespace, label: str) -> tuple[Threshold | No
     """Return the warning and the critical threshold of a metric; its defaults if neither is given."""
     warning, critical = (getattr(options, f"{label}_{severity}") for severity in ("warning", "critical"))
     if warning is None and critical is None:
-        (metric,) = (metric for metric in METRICS if metric.label == label)
+        (metric,) = (metric for metric in JUDGED if metric.label == label)
         warning, critical = (text and Threshold(text) for text in (metric.warning, metric.critical))
     return warning, critical

@@ -1,44 +1,38 @@
-"""Text in, replies out: read until it is enough, and say what is doubtful about it."""
+"""Questions in, outputs out: read each text until it is enough."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from check_celery_workers.errors import Doubt, EndedBadly, SourceError
-from check_celery_workers.replies.body import Replies
-from check_celery_workers.replies.text import Status
-from check_celery_workers.sources.awaited import AwaitedInventory, AwaitedNodes
+from check_celery_workers.errors import SourceError
+from check_celery_workers.expected.inventory import Awaited
+from check_celery_workers.node import Group, node_name
+from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.output import Inquiry, Text
+from check_celery_workers.replies.question import Question
+from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    Awaited = Union[AwaitedInventory, AwaitedNodes]
     # Opens the source of the text that answers a question; None is whatever the source asks by itself.
-    Open = Callable[[Union[str, None]], Source]
+    Open = Callable[[Union[Question, None]], Source]
 
 # How long a body may take after its node where nobody knows whether there will be one.
 _GRACE = 0.1
-_NOT_WHOLE = "the status text is not whole"
 
 
 class Reader:
-    """Reads one text for each question, several times over if need be, until every awaited worker has replied.
+    """Reads one text for each question, several times over if need be, until every awaited worker has replied."""
 
-    replies: who replied, all times together
-    unanswered: node names that replied to the first question and not to the second
-    empty: there was no text at all
-    passed_over: the line that says best what went wrong, among those that no output consists of, "" for none
-    """
-
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         open_source: Open,
         deadline: float,
         *,
-        questions: Sequence[str | None] = (None,),
         settle: float | None = None,
         attempts: int = 1,
         watch: Callable[[str, int, int], None] | None = None,
@@ -46,104 +40,88 @@ class Reader:
         """Read what `open_source` gives, up to `attempts` times while workers are missing or it fails.
 
         deadline: a time of `time.monotonic`, in seconds, after which it is not read another time
-        questions: one text is read for each
         settle: seconds to read on once every awaited worker has replied; None: to the end of the text
         watch: is called with each text as it comes, how many have replied by then and how many are expected
         """
-        self.replies = Replies()
-        self.unanswered: set[str] = set()
-        self.empty = True
-        self.passed_over = ""
         self._open = open_source
         self._deadline = deadline
-        self._questions = questions
         self._settle = settle
         self._attempts = attempts
         self._watch = watch
 
-    def read(self, awaited: AwaitedInventory | None) -> Doubt | None:
-        """Read; `awaited` are the workers after which the text is enough, None: everybody.
+    def read(self, questions: Sequence[Question | None], awaited: Awaited | None) -> Inquiry:
+        """Return what came of these questions; `awaited` are the workers after which it is enough, None: everybody.
 
-        The second question waits for those alone that answered the first, and brings nobody new: no settling.
-        Raises CannotJudge if the text cannot be read.
+        The later questions wait for those alone that answered the first, and bring nobody new: no settling. They are
+        not asked if the first leaves no verdict. Raises CannotJudge if a text cannot be read.
         """
-        first, *more = self._questions
-        doubt = self._read_attempts(first, self.replies, awaited, self._settle)
+        inquiry = Inquiry()
+        first, *more = questions
+        texts = self._ask(first, awaited, self._settle)
+        inquiry.add(first, texts)
+        lacking = awaited is None or awaited.missing > 0
         for question in more:
-            if _ends(doubt, awaited) or not self.replies.count:
+            if not inquiry.replies.count or doubt_of(texts, lacking):
                 break
-            answers = Replies()
-            nodes = AwaitedNodes(self.replies.nodes())
-            settle = None if self._settle is None else 0.0
-            second = self._read_attempts(question, answers, nodes, settle)
-            self.replies.add(answers)
-            if second and _ends(second, nodes):
-                second.when = Doubt.ALWAYS
-                second.silent = nodes.nodes
-                return second
-            self.unanswered |= nodes.nodes
-        return doubt
+            nodes = _AwaitedNodes(inquiry.replies.nodes())
+            texts = self._ask(question, nodes, None if self._settle is None else 0.0)
+            inquiry.add(question, texts)
+            lacking = nodes.missing > 0
+        return inquiry
 
-    def _read_attempts(
-        self, question: str | None, replies: Replies, awaited: Awaited | None, settle: float | None
-    ) -> Doubt | None:
-        doubts: list[Doubt | None] = []
-        while len(doubts) < self._attempts and (not doubts or time.monotonic() < self._deadline):
-            doubt = self._read_once(question, replies, awaited, settle)
-            doubts.append(doubt)
-            if awaited and not awaited.missing and not (doubt and doubt.when == Doubt.ALWAYS):
-                return doubt
-        # A text that ended as it should shows who is missing, whatever went wrong before or after it.
-        return doubts[-1] if all(doubts) else None
+    def _ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> list[Text]:
+        texts: list[Text] = []
+        while len(texts) < self._attempts and (not texts or time.monotonic() < self._deadline):
+            texts.append(self._read_once(question, awaited, settle))
+            if awaited and not awaited.missing and not doubt_of(texts[-1:], lacking=False):
+                break
+        return texts
 
-    def _read_once(
-        self, question: str | None, replies: Replies, awaited: Awaited | None, settle: float | None
-    ) -> Doubt | None:
-        status = Status(replies, question, awaited.notice if awaited else None)
+    def _read_once(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
+        reader = TextReader(question, awaited)
         source = self._open(question)
-        error = None
+        failure = None
         seen = None
         try:
             with source:
                 for text in source:
-                    status.feed(text)
+                    reader.feed(text)
                     if self._watch:
-                        self._watch(text, replies.count, awaited.expected if awaited else 0)
+                        self._watch(text, *((awaited.replied, awaited.expected) if awaited else (0, 0)))
                     # A reply has arrived when the lines below it have.
-                    if settle is None or not awaited or awaited.missing or (status.bare and source.bodies_follow):
+                    if (
+                        settle is None
+                        or not awaited
+                        or awaited.missing
+                        or (reader.awaits_body and source.bodies_follow)
+                    ):
                         continue
-                    if seen != (replies.count, status.bare):
-                        seen = (replies.count, status.bare)
-                        source.settle(max(settle, _GRACE) if status.bare else settle)
-        except SourceError as exception:
-            error = exception
-        status.finish(whole=source.ends_by_itself and error is None)
-        self.empty = self.empty and status.empty
-        self.passed_over = status.reason or self.passed_over
-        return doubt_of(status, error)
+                    if seen != (awaited.replied, reader.awaits_body):
+                        seen = (awaited.replied, reader.awaits_body)
+                        source.settle(max(settle, _GRACE) if reader.awaits_body else settle)
+        except SourceError as error:
+            failure = error
+        return reader.finish(failure, whole=source.ends_by_itself and failure is None)
 
 
-def _ends(doubt: Doubt | None, awaited: Awaited | None) -> bool:
-    """Return whether the doubt leaves no verdict, whatever else may be asked."""
-    if doubt is None or doubt.when == Doubt.IF_COMPLETE:
-        return False
-    return doubt.when == Doubt.ALWAYS or awaited is None or awaited.missing > 0
+class _AwaitedNodes(Awaited):
+    """The nodes that have not answered to a later question yet."""
 
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self._nodes = set(nodes)
+        self.expected = len(self._nodes)
+        self.replied = 0
 
-def doubt_of(status: Status, error: SourceError | None) -> Doubt | None:
-    """Return what is doubtful about a text, the worst first."""
-    if status.failed:
-        outputs = f"one of {status.outputs} outputs" if status.outputs > 1 else "the output"
-        return Doubt(Doubt.ALWAYS, str(error) if error else f"{outputs} failed", status.reason)
-    # That nobody replied ends with exit status 69 too, and is no failure.
-    if error and not (isinstance(error, EndedBadly) and (status.nobody or status.silent_outputs)):
-        return Doubt(Doubt.IF_MISSING, str(error), status.reason)
-    if not (status.replied or status.nobody or status.empty):
-        nothing = Doubt(Doubt.ALWAYS, "no worker's answer in the status text", status.reason, counts=False)
-        return Doubt(Doubt.ALWAYS, f"{_NOT_WHOLE}: {status.cut}") if status.cut else nothing
-    if status.cut:
-        return Doubt(Doubt.ALWAYS if status.hides else Doubt.IF_MISSING, f"{_NOT_WHOLE}: {status.cut}")
-    if status.silent_outputs:
-        silent = "one" if status.silent_outputs == 1 else str(status.silent_outputs)
-        return Doubt(Doubt.IF_COMPLETE, f"{silent} of {status.outputs} outputs: no nodes replied", counts=False)
-    return None
+    @property
+    def missing(self) -> int:
+        """How many nodes are missing still."""
+        return len(self._nodes)
+
+    def notice(self, group: Group, digits: str) -> None:
+        """Note a node that answered."""
+        node = node_name(group, digits)
+        self.replied += node in self._nodes
+        self._nodes.discard(node)
+
+    def hear(self, node: str, item: object) -> None:
+        """What the nodes list makes no difference."""

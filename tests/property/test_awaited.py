@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.judgement.compare import compare
-from check_celery_workers.replies.body import Replies
-from check_celery_workers.replies.text import Status
-from check_celery_workers.sources.awaited import AwaitedInventory
+from check_celery_workers.node import split_node
+from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.text import TextReader
 
 EXPECTED = st.lists(
     st.sampled_from(
@@ -50,10 +50,13 @@ def test_what_is_still_awaited_is_what_is_missing(
         # Some expect a worker twice, and are refused.
         with suppress(UsageError):
             inventory.expect(text)
-    replies = Replies()
-    awaited = AwaitedInventory(inventory, replies)
+    awaited = Awaited(inventory)
     assert awaited.missing == (inventory.size or 1)
-    status = Status(replies, notice=awaited.notice)
+    text = ""
     for node in [*nodes, *OTHERS]:
-        status.feed(f"{node}: OK\n")
-        assert awaited.missing == compare(inventory, replies).count("missing")
+        awaited.notice(*split_node(node))
+        text += f"{node}: OK\n"
+        reader, inquiry = TextReader(), Inquiry()
+        reader.feed(text)
+        inquiry.add(None, [reader.finish()])
+        assert awaited.missing == compare(inventory, inquiry.replies).count("missing")

@@ -15,9 +15,9 @@ from running import OK, UNKNOWN, Outcome, check
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.replies.body import Replies
-from check_celery_workers.replies.text import Status
-from check_celery_workers.sources.reader import doubt_of
+from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Lines
 
 pytestmark = pytest.mark.exhaustive
@@ -27,13 +27,14 @@ LABELS = ["duplicate", "malfunctioning", "missing", "missing_servers", "online",
 DECIMAL = r"-?[0-9]+(?:\.[0-9]+)?"
 RANGE = rf"@?(?:(?:~|{DECIMAL})?:)?(?:{DECIMAL})?"
 # 'label'=value[UOM];[warn];[crit];[min];[max] of the Monitoring Plugins Development Guidelines.
-PERFDATA = re.compile(
-    " ".join(
-        rf"{label}=[0-9]+(?:;{RANGE}(?:;{RANGE}(?:;(?:{DECIMAL})?(?:;{DECIMAL})?)?)?)?"
-        + (r"(?: time=[0-9]+(?:\.[0-9]+)?s;;;0)?" if label == "online" else "")
-        for label in LABELS
-    )
-)
+ITEMS = [
+    rf" {label}=[0-9]+(?:;{RANGE}(?:;{RANGE}(?:;(?:{DECIMAL})?(?:;{DECIMAL})?)?)?)?"
+    + (r"(?: time=[0-9]+(?:\.[0-9]+)?s;;;0)?" if label == "online" else "")
+    for label in LABELS
+]
+PERFDATA = re.compile("".join(ITEMS))
+# Numbers in doubt are left out.
+CERTAIN_PERFDATA = re.compile("".join(f"(?:{item})?" for item in ITEMS))
 
 
 def readable_outcome(*arguments: str, text: str | bytes = "") -> Outcome:
@@ -51,7 +52,8 @@ def readable_outcome(*arguments: str, text: str | bytes = "") -> Outcome:
     headline, bar, perfdata = lines[0].partition(" | ")
     assert headline.startswith(f"CELERY WORKERS {STATES[outcome.code]} - ")
     assert bool(bar) == (outcome.code != UNKNOWN)
-    assert not bar or PERFDATA.fullmatch(perfdata)
+    is_in_doubt = any(line.startswith("In doubt: ") for line in lines)
+    assert not bar or (CERTAIN_PERFDATA if is_in_doubt else PERFDATA).fullmatch(f" {perfdata}")
     assert "|" not in "".join((headline, *lines[1:]))
     if sum(word.count("v") for word in arguments if word in {"-v", "-vv", "-vvv"}) < 3:
         assert all(lines)
@@ -234,17 +236,19 @@ def test_any_expected_is_taken_or_refused_with_a_reason(texts: list[str]) -> Non
 
 def read(pieces: list[bytes]) -> tuple[object, ...]:
     """Return all that is read of a text that comes in these pieces."""
-    lines, replies = Lines(1 << 20), Replies()
-    status = Status(replies)
+    lines, reader = Lines(1 << 20), TextReader()
     for piece in pieces:
-        status.feed(lines.feed(piece))
-    status.feed(lines.rest())
-    status.finish(whole=False)
-    doubt = doubt_of(status, None)
+        reader.feed(lines.feed(piece))
+    reader.feed(lines.rest())
+    text = reader.finish(whole=False)
+    inquiry = Inquiry()
+    inquiry.add(None, [text])
+    replies = inquiry.replies
+    doubts = [doubt_of([text], lacking) for lacking in (False, True)]
     return (
-        *(replies.groups, replies.count, replies.errors, replies.duplicates, replies.queues, replies.without_queue),
-        *(status.nobody, status.empty, status.cut, status.failed, status.reason),
-        doubt and (doubt.when, doubt.problem, doubt.reason),
+        *(replies.groups, replies.count, replies.errors, replies.duplicates, replies.consumers(), text.is_blank),
+        [(output.question, output.end.kind, output.end.problem, output.end.hides) for output in text.outputs],
+        *(doubt and (doubt.problem, doubt.reason) for doubt in doubts),
     )
 
 

@@ -1,0 +1,144 @@
+"""What the outputs leave open, and so whether they let us judge.
+
+A doubt is about who is there, or about one question: it belongs to what it makes doubtful. Whoever reads asks here
+whether to read on, and the judgement asks here for the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from check_celery_workers.errors import EndedBadly
+from check_celery_workers.replies.output import CUT, FAILED, NOBODY, Inquiry, Output, Text
+from check_celery_workers.replies.question import Question
+
+_NOT_WHOLE = "the status text is not whole"
+
+
+class Doubt:
+    """Why something cannot be known.
+
+    problem, reason: what is wrong with a text, and the line of it that says why, or ""
+    counts: whether it makes a difference who has replied and who has not
+    """
+
+    def __init__(self, problem: str, reason: str = "", counts: bool = True) -> None:
+        self.problem = problem
+        self.reason = reason
+        self.counts = counts
+        # The nodes that did not answer a later question, and that question.
+        self.question: Question | None = None
+        self.silent: Collection[str] = ()
+
+
+class Untold(Doubt):
+    """Of these nodes, which replied, nobody has seen the answer to a question."""
+
+    def __init__(self, question: Question, silent: Collection[str]) -> None:
+        super().__init__("", counts=False)
+        self.question: Question = question
+        self.silent = silent
+
+
+def doubt_of(texts: Sequence[Text], lacking: bool) -> Doubt | None:
+    """Return what is doubtful about the texts of one question, one for each attempt; None if they can be judged.
+
+    lacking: something that is expected is missing
+    A text that came to its end shows what is missing, whatever went wrong before or after it.
+    """
+    doubts = [_doubt_of_one(text, lacking) for text in texts]
+    return doubts[-1] if all(doubts) else None
+
+
+def doubts_about_answers(inquiry: Inquiry) -> list[Doubt]:
+    """Return what is doubtful about the answers to each later question."""
+    doubts = []
+    for question, texts, silent in _later(inquiry):
+        doubt = doubt_of(texts, bool(silent))
+        if doubt:
+            doubt.question, doubt.silent = question, silent
+            doubts.append(doubt)
+    return doubts
+
+
+def unanswered(inquiry: Inquiry) -> dict[Question, set[str]]:
+    """Return the nodes that did not answer each later question, though it was asked and the text came to its end."""
+    return {question: silent for question, texts, silent in _later(inquiry) if not doubt_of(texts, bool(silent))}
+
+
+def _later(inquiry: Inquiry) -> Iterator[tuple[Question, Sequence[Text], set[str]]]:
+    """Yield each later question, its texts, and who replied to the first one and not to it."""
+    for asked in inquiry.asked[1:]:
+        if asked.question:
+            yield asked.question, asked.texts, inquiry.asked[0].replies.nodes() - asked.replies.nodes()
+
+
+def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:
+    for find, if_complete, if_lacking in _TABLE:
+        doubt = find(text) if (if_lacking if lacking else if_complete) else None
+        if doubt:
+            return doubt
+    return None
+
+
+def _failed(text: Text) -> Doubt | None:
+    """One failed, after a reply or where there is none."""
+    outputs, first = _after_retries(text)
+    if not any(output.end.kind == FAILED for output in outputs[first or 0 :]):
+        return None
+    which = f"one of {len(outputs)} outputs" if len(outputs) > 1 else "the output"
+    return Doubt(str(text.failure) if text.failure else f"{which} failed", text.reason)
+
+
+def _ended_badly(text: Text) -> Doubt | None:
+    """COMMAND ended with another status than 0, or the deadline came. Status 69 is no failure if nobody replied."""
+    nobody = any(output.end.kind == NOBODY for output in text.outputs)
+    if text.failure and not (isinstance(text.failure, EndedBadly) and nobody):
+        return Doubt(str(text.failure), text.reason)
+    return None
+
+
+def _hides(text: Text) -> Doubt | None:
+    """A part is missing that may say what is wrong with a worker that replied."""
+    return _cut(text) if any(output.end.hides for output in text.outputs) else None
+
+
+def _cut(text: Text) -> Doubt | None:
+    """A part is missing."""
+    problem = next((output.end.problem for output in text.outputs if output.end.kind == CUT), None)
+    return Doubt(f"{_NOT_WHOLE}: {problem}") if problem else None
+
+
+def _says_nothing(text: Text) -> Doubt | None:
+    """There is no reply, and no output says that nobody replied: something else is said."""
+    if text.is_blank or text.has_replies or any(output.end.kind == NOBODY for output in text.outputs):
+        return None
+    return Doubt("no worker's answer in the status text", text.reason, counts=False)
+
+
+def _nobody_later(text: Text) -> Doubt | None:
+    """Nobody replied to one output, after others did to another."""
+    outputs, first = _after_retries(text)
+    silent = sum(output.end.kind == NOBODY for output in outputs[first:]) if first is not None else 0
+    if not silent:
+        return None
+    return Doubt(f"{'one' if silent == 1 else silent} of {len(outputs)} outputs: no nodes replied", counts=False)
+
+
+def _after_retries(text: Text) -> tuple[Sequence[Output], int | None]:
+    """Return the outputs without those that failed at first, and were tried again; and the place of the first reply."""
+    outputs = [output for output in text.outputs if output.replies.count or output.end.kind in (FAILED, NOBODY)]
+    while outputs and outputs[0].end.kind == FAILED and not outputs[0].replies.count:
+        del outputs[0]
+    return outputs, next((place for place, output in enumerate(outputs) if output.replies.count), None)
+
+
+# What is found in a text; whether it is in doubt then if everything expected has answered, and if something is missing.
+_TABLE = (
+    (_failed, True, True),
+    (_ended_badly, False, True),
+    (_hides, True, True),
+    (_cut, False, True),
+    (_says_nothing, True, True),
+    (_nobody_later, True, False),
+)

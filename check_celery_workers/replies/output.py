@@ -1,0 +1,258 @@
+"""What came of asking Celery: replies, outputs, texts, and all of a check.
+
+A check asks one or several questions, each once or several times. What comes is a text for each time. A text is a list
+of outputs, one for each time that Celery itself was asked. An output has its question, its replies and its end.
+
+    $ celery -A one status; celery -A two status      one text of two outputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from check_celery_workers.errors import SourceError
+from check_celery_workers.node import Group, node_name
+from check_celery_workers.replies.question import (
+    ACTIVE,
+    ACTIVE_QUEUES,
+    QUESTIONS,
+    Question,
+    Queue,
+    Task,
+    question_shown_by,
+)
+from check_celery_workers.replies.quote import reason
+
+# How an output ended: closed by its last line; nobody replied; it failed; a part of it is missing; or it has no closing
+# line, as `inspect` of Celery 3.1 and 4.x has none, and the next output or the end of the text is its end.
+CLOSED, NOBODY, FAILED, CUT, OPEN = range(5)
+
+# What Celery 5 puts before a node.
+ARROW_5 = "->  "
+
+
+class Replies:
+    """Who replied, and what.
+
+    groups: the indexes that replied of each group, in digits as the workers write them
+    count: how many node names these are
+    duplicates, errors: node names that more than one worker answers to, or that replied ERROR
+    told: for each question and each node name that answered it, the queues or tasks that it listed
+    """
+
+    def __init__(self) -> None:
+        self.groups: dict[Group, set[str]] = {}
+        self.count = 0
+        self.duplicates: set[str] = set()
+        self.errors: set[str] = set()
+        self.told: dict[Question, dict[str, list[Queue | Task]]] = {}
+
+    def add(self, other: Replies) -> None:
+        """Add the replies of another output."""
+        for group, indexes in other.groups.items():
+            known = self.groups.setdefault(group, set())
+            self.count += len(indexes - known)
+            known |= indexes
+        self.duplicates |= other.duplicates
+        self.errors |= other.errors
+        for question, listed in other.told.items():
+            told = self.told.setdefault(question, {})
+            for node, items in listed.items():
+                told[node] = [*dict.fromkeys((*told.get(node, ()), *items))]
+
+    def tell(self, question: Question, node: str, *items: Queue | Task) -> None:
+        """Note that a node answered a question, and what it listed."""
+        self.told.setdefault(question, {}).setdefault(node, []).extend(items)
+
+    def nodes(self) -> set[str]:
+        """Return the node names that replied."""
+        return {node_name(group, digits) for group, indexes in self.groups.items() for digits in indexes}
+
+    def unheard(self, question: Question) -> set[str]:
+        """Return the node names that replied and did not answer this question; ERROR is an answer to any."""
+        return self.nodes().difference(self.told.get(question, ()), self.errors)
+
+    def consumers(self) -> dict[str, set[str]]:
+        """Return the node names that consume from each queue."""
+        consumers: dict[str, set[str]] = {}
+        for node, queues in self.told.get(ACTIVE_QUEUES, {}).items():
+            for queue in queues:
+                consumers.setdefault(str(queue), set()).add(node)
+        return consumers
+
+
+class End:
+    """How an output ended.
+
+    kind: CLOSED, NOBODY, FAILED, CUT or OPEN
+    problem: how a CUT one shows that a part of it is missing
+    hides: what is wrong with the worker that replied last may be in the part that is missing
+    """
+
+    __slots__ = ("hides", "kind", "problem")
+
+    def __init__(self, kind: int, problem: str = "", hides: bool = False) -> None:
+        self.kind = kind
+        self.problem = problem
+        self.hides = hides
+
+
+class Output:
+    """What Celery said when it was asked once; its question is None where nothing shows it."""
+
+    __slots__ = ("end", "question", "replies")
+
+    def __init__(self, end: End, replies: Replies | None = None, question: Question | None = None) -> None:
+        self.end = end
+        self.replies = replies or Replies()
+        self.question = question
+
+
+class OpenOutput:
+    """An output that is being read.
+
+    form: what stands before its nodes
+    bodies: what each node listed below its name; None where that is neither queues nor tasks
+    unread: the nodes that listed something that cannot be read
+    has_error: an error stands below its replies
+    """
+
+    __slots__ = ("bodies", "form", "has_error", "problem", "replies", "unread")
+
+    def __init__(self) -> None:
+        self.replies = Replies()
+        self.form = ""
+        self.bodies: dict[str, list[Queue | Task] | None] = {}
+        self.unread: set[str] = set()
+        self.has_error = False
+        self.problem = ""
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether any node listed a task."""
+        return any(isinstance(item, Task) for body in self.bodies.values() for item in body or ())
+
+    def doubt(self, problem: str) -> None:
+        """Note how it shows that a part of it is missing; the first holds."""
+        self.problem = self.problem or problem
+
+    def hold(self, node: str, *items: Queue | Task) -> None:
+        """Add what a node listed: nothing, a queue or a task."""
+        held = self.bodies.get(node)
+        if held is None:
+            held = self.bodies[node] = []
+        held += items
+
+    def close(self, asked: Question | None, claimed: int | None = None, whole: bool = False) -> Output:
+        """Return the output.
+
+        asked: what Celery was asked, if known; claimed: how many nodes its closing line counts, None without one
+        whole: it is known that no closing line is lacking
+        """
+        question = asked or self._shown()
+        for node, body in self.bodies.items():
+            if node in self.unread:
+                continue
+            if body == [] and question:
+                self.replies.tell(question, node)
+            for item in body or ():
+                answered = question_shown_by(item, asked)
+                if answered:
+                    self.replies.tell(answered, node, item)
+        count = self.replies.count = sum(map(len, self.replies.groups.values()))
+        failed = self.has_error and (claimed is None or claimed < count)
+        if claimed is not None and claimed > count:
+            self.doubt(f"it names {count} of the {claimed} nodes that it counts")
+        elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):
+            self.doubt("its closing line is missing, cut by a timeout or filtered")
+        kind = FAILED if failed else CUT if self.problem else OPEN if claimed is None else CLOSED
+        return Output(End(kind, self.problem), self.replies, question)
+
+    def _shown(self) -> Question | None:
+        """Return the question that what is listed shows; where nobody listed anything, `active` is assumed."""
+        items = [item for body in self.bodies.values() for item in body or ()]
+        shown = {question_shown_by(item, None) for item in items}
+        assumed = ACTIVE if [] in self.bodies.values() and not items else None
+        return next((question for question in QUESTIONS if question in shown), assumed)
+
+
+class Text:
+    """The outputs of one text, in order.
+
+    failure: how the source of the text failed, None if the text ended by itself
+    is_blank: nothing was said at all
+    others: the lines that no output consists of
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        failure: SourceError | None = None,
+        is_blank: bool = False,
+        others: Sequence[str] = (),
+    ) -> None:
+        self.outputs = outputs
+        self.failure = failure
+        self.is_blank = is_blank
+        self._others = others
+
+    @property
+    def has_replies(self) -> bool:
+        """Whether any worker replied."""
+        return any(output.replies.count for output in self.outputs)
+
+    @property
+    def reason(self) -> str:
+        """The line that says best what went wrong, among those that no output consists of, or ""."""
+        return reason(self._others, self.has_replies)
+
+
+class Asked:
+    """A question, None where the texts alone say what it is, and the texts that came: one for each attempt."""
+
+    def __init__(self, question: Question | None, texts: Sequence[Text]) -> None:
+        self.question = question
+        self.texts = texts
+        self.replies = _sum(output.replies for text in texts for output in text.outputs)
+
+
+class Inquiry:
+    """All that was asked in a check, in order: first who is there, then those who replied to that.
+
+    replies: the replies of all of it together
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.replies = Replies()
+
+    def add(self, question: Question | None, texts: Sequence[Text]) -> None:
+        """Add the texts that came when this was asked."""
+        self.asked.append(Asked(question, texts))
+        self.replies = _sum(asked.replies for asked in self.asked)
+
+    @property
+    def texts(self) -> list[Text]:
+        """The texts of all questions."""
+        return [text for asked in self.asked for text in asked.texts]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was said at all."""
+        return all(text.is_blank for text in self.texts)
+
+    @property
+    def passed_over(self) -> str:
+        """The last line that speaks of a failure and makes no difference, or ""."""
+        return next(filter(None, (text.reason for text in reversed(self.texts))), "")
+
+
+def _sum(parts: Iterable[Replies]) -> Replies:
+    """Return all replies together: of one part that has any, which is the rule, itself and not a copy."""
+    parts = [part for part in parts if part.count or part.duplicates]
+    if len(parts) == 1:
+        return parts[0]
+    total = Replies()
+    for part in parts:
+        total.add(part)
+    return total
