@@ -1,4 +1,4 @@
-"""What cannot be judged: exceptions that end the check as UNKNOWN, and doubts that may."""
+"""What cannot be judged: exceptions that end the check as UNKNOWN."""
 
 from __future__ import annotations
 
@@ -17,22 +17,3 @@ class SourceError(CannotJudge):
 
 class EndedBadly(SourceError):  # noqa: N818 -- likewise
     """A command ended with another exit status than 0, or was ended by a signal."""
-
-
-class Doubt:
-    """A reason why the text may not let it judge.
-
-    when: ALWAYS, if something is missing (IF_MISSING), or if nothing is (IF_COMPLETE)
-    problem, reason: what is wrong with the text, and the line of it that says why, or ""
-    counts: whether it makes a difference who has replied and who has not
-    silent: the nodes that had not answered to a second question
-    """
-
-    ALWAYS, IF_MISSING, IF_COMPLETE = range(3)
-
-    def __init__(self, when: int, problem: str, reason: str = "", counts: bool = True) -> None:
-        self.when = when
-        self.problem = problem
-        self.reason = reason
-        self.counts = counts
-        self.silent: set[str] = set()

@@ -19,7 +19,7 @@ from check_celery_workers.judgement.metrics import JUDGED, ROWS, note_doubts
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.replies.doubt import unanswered
 from check_celery_workers.replies.output import Inquiry
-from check_celery_workers.report import sentences
+from check_celery_workers.report.sentences import status_line
 from check_celery_workers.report.verdict import NAME, Verdict, explain_doubt, unknown
 
 OK = int(nagiosplugin.Ok)
@@ -27,7 +27,6 @@ UNKNOWN = int(nagiosplugin.Unknown)
 
 # Where all the time went into reading, the comparison has this many seconds still.
 _LEAST = 1.0
-_DOUBT = "doubt"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,27 +66,23 @@ class Workers(nagiosplugin.Resource):
         started = time.monotonic()
         try:
             # A stream ends by itself: nobody waits for what is still to come.
-            inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
+            self.inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
             with _within(self._deadline):
-                comparison = compare(self.inventory, inquiry.replies, unanswered(inquiry))
-                note_doubts(comparison, inquiry)
+                comparison = compare(self.inventory, self.inquiry.replies, unanswered(self.inquiry))
+                note_doubts(comparison, self.inquiry)
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error
-        if self._timed:
-            comparison.seconds = time.monotonic() - started
-        self.inquiry, self.comparison = inquiry, comparison
-        return list(self._metrics(comparison))
-
-    def _metrics(self, comparison: Comparison) -> Iterator[nagiosplugin.Metric]:
+        comparison.seconds = time.monotonic() - started if self._timed else None
+        self.comparison = comparison
+        metrics = []
         for row in ROWS:
             value = row.value_of(comparison)
-            # Nothing of what is in doubt was found yet: that it is 0 says nothing.
-            if value or (value is not None and row.label not in comparison.in_doubt):
+            # That nothing was found yet of what is in doubt says nothing.
+            if value is not None and not (row.what and not value and row.label in comparison.in_doubt):
                 context = row.label if row.what else "default"
-                yield nagiosplugin.Metric(row.label, value, row.unit, 0, row.most(self.inventory), context)
-        if comparison.doubts:
-            # Last, since it depends on the others.
-            yield nagiosplugin.Metric(_DOUBT, explain_doubt(comparison.doubts[0], comparison), context=_DOUBT)
+                most = row.most(self.inventory)
+                metrics.append(nagiosplugin.Metric(row.label, value, row.unit, 0, most, context))
+        return metrics
 
 
 class CountContext(nagiosplugin.Context):
@@ -114,19 +109,6 @@ class CountContext(nagiosplugin.Context):
         return nagiosplugin.ScalarContext(self.name, warning, critical)
 
 
-class DoubtContext(nagiosplugin.Context):
-    """UNKNOWN where something is in doubt, unless something that is certain is CRITICAL."""
-
-    def __init__(self, check: nagiosplugin.Check) -> None:
-        super().__init__(_DOUBT)
-        self._check = check
-
-    def evaluate(self, metric: nagiosplugin.Metric, _resource: nagiosplugin.Resource) -> nagiosplugin.Result:
-        """Return UNKNOWN and why, or OK if it makes no difference."""
-        is_critical = any(result.state == nagiosplugin.Critical for result in self._check.results)
-        return nagiosplugin.Result(nagiosplugin.Ok if is_critical else nagiosplugin.Unknown, metric.value, metric)
-
-
 class StatusLine(nagiosplugin.Summary):
     """The status line: worst first, with the name if there is only one finding."""
 
@@ -139,13 +121,12 @@ class StatusLine(nagiosplugin.Summary):
 
     def problem(self, results: nagiosplugin.Results) -> str:
         """Return what is wrong, or why that cannot be known."""
-        worst = results.first_significant
-        return worst.hint or "" if worst.state == nagiosplugin.Unknown else self._line(results, ok=False)
+        return self._line(results, ok=False)
 
     def _line(self, results: nagiosplugin.Results, ok: bool) -> str:
         comparison = self._workers.comparison
         if comparison is None:
-            return ""
+            return results.first_significant.hint or ""
         rows = {row.label: row for row in JUDGED}
         problems = [
             (rows[metric.name], metric.value)
@@ -153,28 +134,34 @@ class StatusLine(nagiosplugin.Summary):
             # Missing servers are missing workers as well, and need no word of their own.
             if state != nagiosplugin.Ok or (metric.value and rows[metric.name].noun != "server")
         ]
-        return sentences.status_line(comparison, problems, ok, self._workers.inquiry.is_blank)
+        return status_line(comparison, problems, ok, self._workers.inquiry.is_blank)
 
 
 def judge(workers: Workers, thresholds: Thresholds) -> tuple[Verdict, int]:
-    """Return the verdict on the workers, and its exit code."""
-    check = nagiosplugin.Check(workers, StatusLine(workers))
-    check.add(DoubtContext(check), *(CountContext(label, *limits) for label, limits in thresholds.items()))
+    """Return the verdict on the workers, and its exit code.
+
+    What is in doubt makes it UNKNOWN, unless something that is certain is CRITICAL.
+    """
+    contexts = [CountContext(label, *limits) for label, limits in thresholds.items()]
+    check = nagiosplugin.Check(workers, *contexts, StatusLine(workers))
     check()
-    verdict = unknown(check.summary_str)
-    if workers.comparison and check.exitcode != UNKNOWN:
-        critical = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
-        # Numbers in doubt are not shown, but for those that are bad enough already.
-        doubtful = workers.comparison.in_doubt - critical
-        perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
-        verdict = Verdict(str(check.state).upper(), check.summary_str, perfdata)
-        verdict.explanations = list(_explain(check.results, doubtful))
-    verdict.comparison, verdict.inquiry = workers.comparison, workers.inquiry
+    comparison = workers.comparison
+    if comparison is None or (comparison.doubts and check.state != nagiosplugin.Critical):
+        verdict = unknown(explain_doubt(comparison.doubts[0], comparison) if comparison else check.summary_str)
+        verdict.comparison = comparison
+        return verdict, UNKNOWN
+    critical = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
+    # Numbers in doubt are not shown, but for those that are bad enough already.
+    doubtful = comparison.in_doubt - critical
+    perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
+    verdict = Verdict(str(check.state).upper(), check.summary_str, perfdata)
+    verdict.explanations = list(_explain(check.results, doubtful))
+    verdict.comparison, verdict.inquiry = comparison, workers.inquiry
     return verdict, check.exitcode
 
 
 def _explain(results: nagiosplugin.Results, doubtful: Container[str]) -> Iterator[str]:
-    """Yield a line for each metric that is not doubtful that says how its state came about."""
+    """Yield a line for each metric that says how its state came about, if it is not doubtful."""
     for metric, state in _judged(results):
         performance = metric.performance()
         if performance and metric.name not in doubtful:

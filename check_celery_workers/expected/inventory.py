@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.grammar import Count, Limit, QueueLimit, Span, parse, parse_queue
 from check_celery_workers.expected.mistakes import WrongError, names_copied
-from check_celery_workers.node import UNNUMBERED, Group, node_name, number, printable
+from check_celery_workers.node import UNNUMBERED, Group, node_name, number, numbers, printable
 from check_celery_workers.pattern import first_match
 
 TYPE_CHECKING = False
@@ -94,6 +94,16 @@ class Inventory:
         self.size = 0
         self._first_index = first_index
         self._ignored = first_match(())
+
+    @classmethod
+    def of(cls, groups: Mapping[Group, set[str]]) -> Inventory:
+        """Return the inventory of exactly these workers, whose indexes are given in digits."""
+        inventory = cls()
+        for group, digits in groups.items():
+            demand = inventory.groups[group] = Demand()
+            demand.indexes = numbers(digits)
+            inventory.size += demand.size
+        return inventory
 
     def __bool__(self) -> bool:
         """Return whether anything was given."""

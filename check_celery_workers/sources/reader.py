@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from check_celery_workers.errors import SourceError
-from check_celery_workers.expected.inventory import Awaited
-from check_celery_workers.node import Group, node_name
+from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.replies.doubt import doubt_of
 from check_celery_workers.replies.output import Inquiry, Text
 from check_celery_workers.replies.question import Question
@@ -63,10 +62,10 @@ class Reader:
         for question in more:
             if not inquiry.replies.count or doubt_of(texts, lacking):
                 break
-            nodes = _AwaitedNodes(inquiry.replies.nodes())
-            texts = self._ask(question, nodes, None if self._settle is None else 0.0)
+            replied = Awaited(Inventory.of(inquiry.replies.groups))
+            texts = self._ask(question, replied, None if self._settle is None else 0.0)
             inquiry.add(question, texts)
-            lacking = nodes.missing > 0
+            lacking = replied.missing > 0
         return inquiry
 
     def _ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> list[Text]:
@@ -102,26 +101,3 @@ class Reader:
         except SourceError as error:
             failure = error
         return reader.finish(failure, whole=source.ends_by_itself and failure is None)
-
-
-class _AwaitedNodes(Awaited):
-    """The nodes that have not answered to a later question yet."""
-
-    def __init__(self, nodes: Iterable[str]) -> None:
-        self._nodes = set(nodes)
-        self.expected = len(self._nodes)
-        self.replied = 0
-
-    @property
-    def missing(self) -> int:
-        """How many nodes are missing still."""
-        return len(self._nodes)
-
-    def notice(self, group: Group, digits: str) -> None:
-        """Note a node that answered."""
-        node = node_name(group, digits)
-        self.replied += node in self._nodes
-        self._nodes.discard(node)
-
-    def hear(self, node: str, item: object) -> None:
-        """What the nodes list makes no difference."""
