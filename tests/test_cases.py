@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from cases import Case, section
@@ -63,6 +66,13 @@ def test_any_text_and_any_script_are_in_a_case_what_they_were(text: bytes, scrip
 )
 def test_a_text_is_escaped_only_where_it_must_be(data: bytes, written: str) -> None:
     assert section("text", data) == written
+
+
+def test_the_readme_shows_a_case_as_it_is() -> None:
+    readme = (CLONE / "tests" / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("## Cases\n\n")[1].split("\n\n    ", 1)[1].split("\n\n`-- text --`")[0]
+    case = CLONE / "tests" / "field" / "01-two-apps-one-name-one-dead.case"
+    assert dedent(f"    {shown}\n") == case.read_text(encoding="utf-8")
 
 
 def test_a_file_is_printed_as_a_section() -> None:
@@ -141,3 +151,29 @@ def test_a_case_is_rewritten_with_a_failure_that_names_it(tmp_path: Path, expect
     with pytest.raises(pytest.fail.Exception, match=re.escape(f"{case.path} was rewritten")):
         case.rewrite(case.printed(tmp_path))
     assert case.path.read_text(encoding="utf-8") == HEAD + TEXT + ONLINE
+
+
+def test_a_run_rewrites_on_demand_only_and_never_passes_by_that(tmp_path: Path) -> None:
+    case = tmp_path / "tests" / "field" / "one-worker.case"
+    case.parent.mkdir(parents=True)
+    case.write_text(HEAD + TEXT + WRONG, encoding="utf-8")
+    shutil.copytree(CLONE / "tests" / "lib", tmp_path / "tests" / "lib")
+    for file in ("pyproject.toml", "tests/conftest.py", "tests/test_field.py"):
+        shutil.copy(CLONE / file, tmp_path / file)
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+
+    def judged(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "pytest", "tests/test_field.py::test_a_situation", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=env)
+        return done.returncode, done.stdout
+
+    code, report = judged()
+    assert (code, case.read_text(encoding="utf-8")) == (pytest.ExitCode.TESTS_FAILED, HEAD + TEXT + WRONG), report
+    assert "output, exit 0" in report
+
+    code, report = judged("--rewrite-cases")
+    assert (code, case.read_text(encoding="utf-8")) == (pytest.ExitCode.TESTS_FAILED, HEAD + TEXT + ONLINE), report
+    assert f"{case} was rewritten, read whether its output is right now" in report
+
+    code, report = judged()
+    assert code == pytest.ExitCode.OK, report

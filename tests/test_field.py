@@ -1,7 +1,6 @@
 """Situations that people who run Celery fleets met, and faults of the same kinds, through the installed program.
 
-A case of tests/field is `NAME.args`, its arguments and below them the exit code and words that are right (`!` in front
-of either: not these), with `NAME.txt`, the text on standard input, or `NAME.sh`, a stand-in for the status command.
+Each file of tests/field is a case, in the form that cases.py of tests/lib describes.
 """
 
 from __future__ import annotations
@@ -11,92 +10,30 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from cases import Case
 from paths import CLONE
 from processes import MARK, started_with, wait_for
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, outcome_of, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, check, run
 
-FIELD = CLONE / "tests" / "field"
+CASES = sorted((CLONE / "tests" / "field").iterdir())
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
 
-class Case(NamedTuple):
-    """A situation and what is right in it."""
-
-    name: str
-    arguments: str
-    code: str
-    words: str
-
-    def run(self) -> Outcome:
-        """Run the plugin as a shell does, from the folder of the cases."""
-        text = FIELD / f"{self.name}.txt"
-        return outcome_of(
-            "sh",
-            "-c",
-            f'exec "$PLUGIN" {self.arguments}',
-            text=text.read_bytes() if text.exists() else "",
-            env={**os.environ, "PLUGIN": PLUGIN},
-            cwd=FIELD,
-        )
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_situation(path: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    case = Case.read(path)
+    printed = case.printed(tmp_path)
+    if pytestconfig.getoption("--rewrite-cases"):
+        case.rewrite(printed)
+    assert printed == case.expected
 
 
-def cases() -> list[Case]:
-    """Return all of them."""
-    found = []
-    for path in sorted(FIELD.glob("*.args")):
-        arguments, right = path.read_text(encoding="utf-8").splitlines()
-        code, words = right.split("; ", 1)
-        found.append(Case(path.stem, arguments, code, words))
-    return found
-
-
-# Where the contract fixes the whole first line, up to the perfdata.
-FIRST_LINES = {
-    "01-two-apps-one-name-one-dead": "UNKNOWN - one of 2 outputs: no nodes replied",
-    "05-inspect-active-idle": "OK - 1 of 1 worker online on 1 server",
-    "07-celery4-ping-of-two-apps": "OK - 2 of 2 workers online on 2 servers",
-    "14-node-with-space": "OK - 1 of 1 worker online on 1 server",
-    "25-address-and-queue-names": "OK - 2 of 2 workers online on 2 servers",
-    "26-rolling-two-versions": "WARNING - 1 worker duplicate: celery@sto-worker-1",
-    "27-supervisord-process-num": "CRITICAL - 1 of 3 workers missing: myworker_01@web1",
-    "29-backticks-in-names": "OK - 2 of 2 workers online on 2 servers",
-    "34-ranges-in-perfdata": "OK - 2 of 2 workers online on 2 servers",
-    "35-ssh-post-quantum-warning": "OK - 1 of 1 worker online on 1 server",
-    "36-kubectl-exec-nobody": "CRITICAL - 2 of 2 workers missing: celery@worker-*",
-    "43-container-ids-active-queues": "OK - 2 of 2 workers online on 2 servers",
-    "45-json-log-of-the-warning": "WARNING - 1 worker duplicate: celery@a",
-    "47-short-and-full-host-names": "CRITICAL - 3 of 3 workers missing, 3 unexpected",
-    "51-ignored-drained-worker": "OK - 1 of 1 worker online on 1 server",
-}
-
-
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_a_situation(case: Case) -> None:
-    outcome = case.run()
-    if case.code.startswith("!"):
-        assert outcome.code != int(case.code[1:]), outcome.output
-    else:
-        assert outcome.code == int(case.code), outcome.output
-    if case.words.startswith("!"):
-        assert case.words[1:] not in outcome.output
-    else:
-        assert case.words in outcome.output
-    state = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[outcome.code]
-    assert outcome.output.startswith(f"CELERY WORKERS {state} - ")
-    if case.name in FIRST_LINES:
-        assert outcome.headline == f"CELERY WORKERS {FIRST_LINES[case.name]}"
-
-
-def test_no_situation_is_without_its_text() -> None:
-    names = [case.name for case in cases()]
-    assert len(names) > 30
-    assert set(FIRST_LINES) <= set(names)
-    for name in names:
-        assert (FIELD / f"{name}.txt").exists() != (FIELD / f"{name}.sh").exists()
+def test_every_situation_is_a_case() -> None:
+    assert {path.suffix for path in CASES} == {".case"}
+    assert len(CASES) > 30
 
 
 UNREACHABLE = (
