@@ -12,6 +12,7 @@ from processes import all_ended
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail where a test is skipped: nothing may be lacking")
+    parser.addoption("--rewrite-cases", action="store_true", help="write into a case what is printed, and fail there")
 
 
 @pytest.hookimpl(trylast=True)
