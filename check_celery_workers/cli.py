@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from check_celery_workers import streams
 from check_celery_workers.errors import CannotJudge, UsageError
-from check_celery_workers.expected.baseline import baseline
 from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.plugin import OK, UNKNOWN, Workers, judge
 from check_celery_workers.replies.doubt import doubt_of
@@ -24,7 +23,6 @@ from check_celery_workers.replies.question import (
     question_of,
     questions_for,
 )
-from check_celery_workers.replies.quote import quotable
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt, unknown
 from check_celery_workers.settings.options import Asked
 from check_celery_workers.settings.settings import Settings, parse
@@ -67,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         output = unknown("not enough memory").output()
     except Exception as error:
+        from check_celery_workers.replies.quote import quotable
+
         message = quotable(" ".join(str(error).split()))
         output = unknown(f"a bug, please report it: {type(error).__name__}: {message}").output()
         if verbose >= 3:
@@ -91,6 +91,8 @@ def _check(settings: Settings) -> tuple[str, int]:
 
 def _describe(settings: Settings) -> tuple[str, int]:
     """Return the EXPECTED of the workers online as the output, and the exit code."""
+    from check_celery_workers.expected.baseline import baseline
+
     inquiry = _ask(settings, time.monotonic() + settings.timeout, (ACTIVE_QUEUES,))
     replies = inquiry.replies
     texts = inquiry.asked[0].texts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from fnmatch import translate
 
 
 def is_wild(text: str) -> bool:
@@ -40,6 +39,8 @@ def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
 
 
 def _matcher(text: str) -> Callable[[str], object]:
+    from fnmatch import translate
+
     try:
         return re.compile(translate(text)).match
     except re.error:  # pragma: no cover -- in Python 3.9 alone

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from check_celery_workers.replies.doubt import doubt_of
-from check_celery_workers.replies.output import NOBODY, Inquiry, Replies, Text
+from check_celery_workers.replies.output import Inquiry, Output, Replies, Text
 from check_celery_workers.replies.question import ACTIVE_QUEUES
 from check_celery_workers.replies.text import TextReader
 
@@ -285,7 +285,7 @@ def test_the_reason_is_the_last_telling_line(text: str, reason: str) -> None:
 )
 def test_no_node_replied(line: str) -> None:
     _, status = read(f"{line}\n")
-    assert [output.end.kind for output in status.outputs] == [NOBODY]
+    assert [output.end for output in status.outputs] == [Output.NOBODY]
     assert not status.is_blank
     assert doubt(status) is None
 

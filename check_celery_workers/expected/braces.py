@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Marks the end of what comes from braces.
-FROM_BRACES = "\0"
-
 _NUMBER = "[0-9]{1,18}"
 _BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
 
 
-def expand(text: str, most: int) -> list[str]:
-    r"""Return the texts that braces stand for, each with a mark behind what comes from braces.
+def expand(text: str, most: int, mark: str) -> list[str]:
+    """Return the texts that braces stand for, each with the mark behind what comes from braces.
 
-    "w{1..2}" -> ["w1\0", "w2\0"]; without a comma or a range, braces stay as they are. Raises ValueError, with the
-    problem and the right form, if these are more than `most`, or if a range is not one.
+    "w{1..2}", with the mark "!" -> ["w1!", "w2!"]; without a comma or a range, braces stay as they are. Raises
+    ValueError, with the problem and the right form, if these are more than `most`, or if a range is not one.
     """
     texts = [text]
     while True:
@@ -27,7 +24,7 @@ def expand(text: str, most: int) -> list[str]:
                 return texts
             before, after = one[: braces.start()], one[braces.end() :]
             for word in _words(braces, most):
-                expanded.append(f"{before}{word}{FROM_BRACES}{after}")
+                expanded.append(f"{before}{word}{mark}{after}")
                 if len(expanded) > most:
                     raise ValueError(f"its braces stand for more than {most:,} workers", "fewer")
         texts = expanded

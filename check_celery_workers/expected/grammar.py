@@ -18,7 +18,6 @@ import re
 from collections.abc import Iterator
 from sys import intern
 
-from check_celery_workers.expected.braces import FROM_BRACES, expand
 from check_celery_workers.expected.mistakes import (
     FORMS,
     WrongError,
@@ -31,14 +30,16 @@ from check_celery_workers.pattern import is_wild
 
 MOST = 1_000_000
 
+# Marks the end of what comes from braces.
+_MARK = "\0"
 _NUMBER = "[0-9]{1,18}"
-_match_fixed = re.compile(rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)").fullmatch
 # What can be nothing else, nor a mistake.
 _match_plain = re.compile(rf"([\w%-]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([\w.-]+)").fullmatch
 # Compiled on first use: that takes longer than to match them a few times.
+_FIXED = rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)"
 _LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
-_EXACT = rf"-[0-9{FROM_BRACES}]*{FROM_BRACES}[0-9{FROM_BRACES}]*@"
+_EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
 
 _LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
 
@@ -109,7 +110,7 @@ def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
     if plain:
         yield _read_fixed(plain, exact=False)
         return
-    if FROM_BRACES in text:
+    if _MARK in text:
         raise WrongError("it holds a NUL character", FORMS)
     queue = re.fullmatch(r"queue\s+(\S.*)", text)
     if queue and not in_file:
@@ -117,16 +118,21 @@ def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
             "a queue has an option of its own", "--queue NAME=N", own=f"write --queue {printable(queue[1])}"
         )
     text = queue[1] if queue else text
+    for one in _expand(text) if "{" in text else [text]:
+        if queue:
+            yield parse_queue(one.replace(_MARK, ""))
+        else:
+            exact = _MARK in one and re.search(_EXACT, one) is not None
+            yield _parse_one(one.replace(_MARK, ""), exact, in_file)
+
+
+def _expand(text: str) -> list[str]:
+    from check_celery_workers.expected.braces import expand
+
     try:
-        texts = expand(text, MOST) if "{" in text else [text]
+        return expand(text, MOST, _MARK)
     except ValueError as error:
         raise WrongError(*error.args) from None
-    for one in texts:
-        if queue:
-            yield parse_queue(one.replace(FROM_BRACES, ""))
-        else:
-            exact = FROM_BRACES in one and re.search(_EXACT, one) is not None
-            yield _parse_one(one.replace(FROM_BRACES, ""), exact, in_file)
 
 
 def parse_queue(text: str) -> QueueLimit:
@@ -183,7 +189,7 @@ def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
 
 
 def _parse_fixed(text: str, exact: bool) -> Count | Span:
-    fixed = _match_fixed(text)
+    fixed = re.fullmatch(_FIXED, text)
     if not fixed:
         raise WrongError("NAME or SERVER is empty" if "@" in text else "it names no server", FORMS)
     return _read_fixed(fixed, exact)

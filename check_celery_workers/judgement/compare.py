@@ -12,16 +12,7 @@ from functools import partial
 
 from check_celery_workers.expected.inventory import Demand, Inventory
 from check_celery_workers.judgement.faults import find_faults
-from check_celery_workers.judgement.finding import (
-    NODE,
-    PATTERN,
-    QUEUE,
-    Comparison,
-    OffLimit,
-    Share,
-    Unanswered,
-    roll_up,
-)
+from check_celery_workers.judgement.finding import Cause, Comparison, Finding, Share, Unanswered, roll_up
 from check_celery_workers.node import Group, node_name, number, numbers
 from check_celery_workers.pattern import first_match
 from check_celery_workers.replies.output import Replies
@@ -169,12 +160,16 @@ def _compare_pattern(comparison: Comparison, text: str, nodes: Collection[str]) 
     comparison.present += number if limit.high is None else min(number, limit.high)
     comparison.servers.update(node.partition("@")[2] for node in nodes)
     if number < limit.low:
-        comparison.add("missing", PATTERN, text, OffLimit(number, limit)).count = limit.low - number
+        comparison.add("missing", Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, number, limit)).count = (
+            limit.low - number
+        )
     elif limit.high is not None and number > limit.high:
         # The ignored ones fill it up to what may be there, and are never too many.
         number = sum(not comparison.inventory.ignores(node) for node in nodes)
         if number > limit.high:
-            comparison.add("unexpected", PATTERN, text, OffLimit(number, limit)).count = number - limit.high
+            comparison.add("unexpected", Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, number, limit)).count = (
+                number - limit.high
+            )
 
 
 def _add_unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
@@ -199,7 +194,7 @@ def _add_unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> None
         # If one of the two is ignored, that is the one.
         ends = (node_name(turnout.group, 0), node_name(turnout.group, turnout.demand.count))
         if turnout.has_one_more and not any(map(inventory.ignores, ends)):
-            comparison.add("unexpected", NODE, turnout.either)
+            comparison.add("unexpected", Finding.NODE, turnout.either)
 
 
 def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:
@@ -222,4 +217,4 @@ def _compare_queues(comparison: Comparison) -> None:
         if nobody_heard or limit.side_of(number) != limit.side_of(number + unheard):
             comparison.undecided.append(name)
         elif limit.side_of(number):
-            comparison.add("queues", QUEUE, name, OffLimit(number, limit))
+            comparison.add("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, number, limit))

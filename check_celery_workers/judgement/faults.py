@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from check_celery_workers.judgement.finding import NODE, Answered, Cause, Comparison, Overdue, Silent, WithoutQueue
+from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.pattern import first_match
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Task
 
@@ -35,20 +35,20 @@ def find_faults(comparison: Comparison) -> None:
         for worker in {worker: None for worker in map(comparison.claimed, nodes) if worker}:
             causes.setdefault(worker, []).append(cause)
 
-    blame(replies.errors, Answered())
-    blame((node for node, queues in replies.told.get(ACTIVE_QUEUES, {}).items() if not queues), WithoutQueue())
+    blame(replies.errors, Cause(Cause.ERROR))
+    blame((node for node, queues in replies.told.get(ACTIVE_QUEUES, {}).items() if not queues), Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
-        blame(nodes, Silent(question))
+        blame(nodes, Cause(Cause.SILENT, question))
     if comparison.inventory.task_limits:
         for worker, overdue in _judge_tasks(comparison).items():
             causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
-        comparison.add("malfunctioning", NODE, worker).causes += found
+        comparison.add("malfunctioning", Finding.NODE, worker).causes += found
     for worker in comparison.repeated.union(filter(None, map(comparison.claimed, replies.duplicates))):
-        comparison.add("duplicate", NODE, worker)
+        comparison.add("duplicate", Finding.NODE, worker)
 
 
-def _judge_tasks(comparison: Comparison) -> dict[str, Overdue]:
+def _judge_tasks(comparison: Comparison) -> dict[str, Cause]:
     """Return the workers with tasks over their limit; note the oldest task, and what has no age."""
     limits = TaskLimits(comparison.inventory.task_limits)
     running: dict[str, dict[Task, float | None]] = {}
@@ -66,5 +66,5 @@ def _judge_tasks(comparison: Comparison) -> dict[str, Overdue]:
         overdue = [(age, name) for age, name in dated if limits.is_over(name, age)]
         if overdue:
             seconds, name = max(overdue)
-            found[worker] = Overdue(name, seconds, len(overdue))
+            found[worker] = Cause(Cause.OVERDUE, name, seconds, len(overdue))
     return found

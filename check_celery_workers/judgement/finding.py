@@ -4,53 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
-from check_celery_workers.expected.grammar import Limit
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import Group, node_name, number, split_node
 from check_celery_workers.replies.doubt import Doubt
 from check_celery_workers.replies.output import Replies
 from check_celery_workers.replies.question import Question
 
-Unanswered = Mapping[Question, Collection[str]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-# What a finding is about, in the order of the output.
-SERVER, GROUP, NODE, PATTERN, QUEUE = range(5)
+Unanswered = Mapping[Question, Collection[str]]
 
 
 class Cause:
-    """What is wrong: with a worker, or with a number."""
+    """What is wrong with a worker or with a number, and the facts of it.
 
+    ERROR, NO_QUEUE: a worker answered ERROR; it consumes from no queue
+    SILENT: it did not answer a (question)
+    OVERDUE: it has run (task) for (seconds), and (number) tasks for too long
+    OFF_LIMIT: there is another (number) than the (limit) allows
+    """
 
-class Answered(Cause):
-    """A worker answered ERROR."""
+    ERROR, NO_QUEUE, SILENT, OVERDUE, OFF_LIMIT = range(5)
 
+    __slots__ = ("facts", "kind")
 
-class WithoutQueue(Cause):
-    """A worker consumes from no queue."""
-
-
-class Silent(Cause):
-    """A worker did not answer a later question."""
-
-    def __init__(self, question: Question) -> None:
-        self.question = question
-
-
-class Overdue(Cause):
-    """A worker has run `count` tasks for too long, the oldest of them for `seconds`."""
-
-    def __init__(self, task: str, seconds: float, count: int) -> None:
-        self.task = task
-        self.seconds = seconds
-        self.count = count
-
-
-class OffLimit(Cause):
-    """There are `number` where there should be another number."""
-
-    def __init__(self, number: int, limit: Limit) -> None:
-        self.number = number
-        self.limit = limit
+    def __init__(self, kind: int, *facts: Any) -> None:  # noqa: ANN401 -- each kind has its own
+        self.kind = kind
+        self.facts = facts
 
 
 class Finding:
@@ -64,6 +46,9 @@ class Finding:
     causes: what is wrong, as far as there is more to say than the metric
     """
 
+    # In the order of the output.
+    SERVER, GROUP, NODE, PATTERN, QUEUE = range(5)
+
     __slots__ = ("causes", "count", "kind", "metric", "name", "node")
 
     def __init__(self, metric: str, kind: int, name: str, count: int = 1) -> None:
@@ -71,13 +56,15 @@ class Finding:
         self.kind = kind
         self.name = name
         self.count = count
-        self.node = name if kind == NODE else ""
+        self.node = name if kind == Finding.NODE else ""
         self.causes: list[Cause] = []
 
     @property
     def is_final(self) -> bool:
         """Whether no reply that is still to come can undo it."""
-        lacks = any(isinstance(cause, OffLimit) and cause.number < cause.limit.low for cause in self.causes)
+        lacks = any(
+            cause.kind == Cause.OFF_LIMIT and cause.facts[1].side_of(cause.facts[0]) < 0 for cause in self.causes
+        )
         return self.metric != "missing" and not lacks
 
 
@@ -102,13 +89,13 @@ def roll_up(metric: str, shares: Iterable[Share], servers: Container[str]) -> It
             rolled[at_server].count += share.count
             rolled[at_server].node = ""
         elif at_server in servers:
-            finding = rolled[at_server] = Finding(metric, SERVER, at_server[1:], share.count)
+            finding = rolled[at_server] = Finding(metric, Finding.SERVER, at_server[1:], share.count)
             finding.node = next(share.nodes) if share.count == 1 else ""
         elif share.is_all and share.count > 1:
-            yield Finding(metric, GROUP, f"{name}{at_server}", share.count)
+            yield Finding(metric, Finding.GROUP, f"{name}{at_server}", share.count)
         else:
             for node in share.nodes:
-                yield Finding(metric, NODE, node)
+                yield Finding(metric, Finding.NODE, node)
     yield from rolled.values()
 
 
@@ -160,7 +147,7 @@ class Comparison:
 
     def count_servers(self, metric: str) -> int:
         """Return how many whole servers are among the findings of a metric."""
-        return sum(finding.metric == metric and finding.kind == SERVER for finding in self.findings)
+        return sum(finding.metric == metric and finding.kind == Finding.SERVER for finding in self.findings)
 
     def claimed(self, node: str) -> str | None:
         """Return the name of the worker that some EXPECTED has claimed a node for, None if none has.

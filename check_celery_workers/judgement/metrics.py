@@ -20,15 +20,14 @@ class Row:
     what: what it counts, for --help; without it, it has no thresholds
     warning, critical: the default ranges, which hold unless one of its thresholds is given
     noun, states_of: the words of the status line, "2 workers missing": how many are in which state
-    most: its maximum; is_percentage: thresholds may be percent of it
+    most, is_percentage: its maximum; whether thresholds may be percent of it
     unit: "s", or "" for a number
-    unheard: the nodes that would have to answer each question, and did not
+    unheard: the nodes whose answers to a question it lacks; by default all that something claims
     """
 
-    def __init__(  # noqa: PLR0913 -- a row of the table
+    def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
         self,
         label: str,
-        *,
         needs: Collection[Question],
         value_of: Callable[[Comparison], int | float | None],
         what: str = "",
@@ -41,26 +40,17 @@ class Row:
         unit: str = "",
         unheard: Callable[[Comparison, Question], Collection[str]] | None = None,
     ) -> None:
-        self.label = label
-        self.needs = needs
-        self.value_of = value_of
-        self.what = what
-        self.warning = warning
-        self.critical = critical
-        self.noun = noun
+        self.label, self.needs, self.value_of = label, needs, value_of
+        self.what, self.warning, self.critical = what, warning, critical
+        self.noun, self.most, self.is_percentage, self.unit = noun, most, is_percentage, unit
         self.states_of = states_of or (lambda _comparison, value: {label.partition("_")[0]: value})
-        self.most = most
-        self.is_percentage = is_percentage
-        self.unit = unit
         self._unheard = unheard or _claimed_and_unheard
 
     def unheard(self, comparison: Comparison) -> dict[Question, Collection[str]]:
         """Return the nodes whose answers are lacking, by question; none where the metric does not apply."""
-        if self.value_of(comparison) is None:
-            return {}
-        wanted = [question for question in self.needs if question.is_wanted(comparison.inventory)]
-        lacking = {question: self._unheard(comparison, question) for question in wanted}
-        return {question: nodes for question, nodes in lacking.items() if nodes}
+        applies = self.value_of(comparison) is not None
+        wanted = [question for question in self.needs if applies and question.is_wanted(comparison.inventory)]
+        return {question: nodes for question in wanted if (nodes := self._unheard(comparison, question))}
 
 
 def _claimed_and_unheard(comparison: Comparison, question: Question) -> Collection[str]:
@@ -69,8 +59,9 @@ def _claimed_and_unheard(comparison: Comparison, question: Question) -> Collecti
     return [*filter(comparison.claimed, unheard), *(comparison.undated if question is ACTIVE else ())]
 
 
-def _unheard_of_queues(comparison: Comparison, _question: Question) -> Collection[str]:
-    return comparison.replies.nodes() if comparison.undecided else ()
+def _unheard_of_queues(comparison: Comparison, question: Question) -> Collection[str]:
+    replies = comparison.replies
+    return (replies.unheard(question) or replies.nodes()) if comparison.undecided else ()
 
 
 def _counted(label: str) -> Callable[[Comparison], int]:
@@ -86,10 +77,9 @@ def _queues(comparison: Comparison) -> int | None:
 
 
 def _states_of_queues(comparison: Comparison, value: int) -> dict[str, int]:
-    found = [finding for finding in comparison.findings if finding.metric == "queues"]
-    crowded = sum(finding.is_final for finding in found)
+    crowded = sum(finding.is_final for finding in comparison.findings if finding.metric == "queues")
     states = {"short": value - crowded, "crowded": crowded}
-    return {state: number for state, number in states.items() if number or (state == "short" and not value)}
+    return {state: number for state, number in states.items() if number} or {"short": 0}
 
 
 def _oldest_task(comparison: Comparison) -> float | None:
@@ -100,41 +90,27 @@ def _seconds(comparison: Comparison) -> float | None:
     return None if comparison.seconds is None else round(comparison.seconds, 3)
 
 
-# In the order of the output: what weighs most comes first.
+def _size(inventory: Inventory) -> int:
+    return inventory.size
+
+
+# In the order of the output: what weighs most comes first. A new metric is a row here.
 ROWS = (
+    Row("missing", (), _counted("missing"), "missing workers", critical="0", most=_size, is_percentage=True),
+    Row("malfunctioning", (ACTIVE,), _counted("malfunctioning"), "malfunctioning workers", critical="0"),
+    Row("duplicate", (), _counted("duplicate"), "duplicate node names", warning="0"),
     Row(
-        "missing",
-        needs=(),
-        value_of=_counted("missing"),
-        what="missing workers",
-        critical="0",
-        most=lambda inventory: inventory.size,
-        is_percentage=True,
-    ),
-    Row(
-        "malfunctioning",
-        needs=(ACTIVE,),
-        value_of=_counted("malfunctioning"),
-        what="malfunctioning workers",
-        critical="0",
-    ),
-    Row("duplicate", needs=(), value_of=_counted("duplicate"), what="duplicate node names", warning="0"),
-    Row(
-        "queues",
-        needs=(ACTIVE_QUEUES,),
-        value_of=_queues,
-        what="queues with too few or too many consumers",
-        critical="0",
+        *("queues", (ACTIVE_QUEUES,), _queues, "queues with too few or too many consumers", None, "0"),
         noun="queue",
         states_of=_states_of_queues,
         unheard=_unheard_of_queues,
     ),
-    Row("unexpected", needs=(), value_of=_counted("unexpected"), what="unexpected workers", warning="0"),
-    Row("missing_servers", needs=(), value_of=_servers("missing"), what="missing servers", noun="server"),
-    Row("unexpected_servers", needs=(), value_of=_servers("unexpected"), what="unexpected servers", noun="server"),
-    Row("online", needs=(), value_of=lambda comparison: comparison.replies.count),
-    Row("oldest_task", needs=(ACTIVE,), value_of=_oldest_task, unit="s"),
-    Row("time", needs=(), value_of=_seconds, unit="s"),
+    Row("unexpected", (), _counted("unexpected"), "unexpected workers", warning="0"),
+    Row("missing_servers", (), _servers("missing"), "missing servers", noun="server"),
+    Row("unexpected_servers", (), _servers("unexpected"), "unexpected servers", noun="server"),
+    Row("online", (), lambda comparison: comparison.replies.count),
+    Row("oldest_task", (ACTIVE,), _oldest_task, unit="s"),
+    Row("time", (), _seconds, unit="s"),
 )
 # Those that thresholds judge.
 JUDGED = tuple(row for row in ROWS if row.what)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from check_celery_workers.errors import EndedBadly
-from check_celery_workers.replies.output import CUT, FAILED, NOBODY, Inquiry, Output, Text
+from check_celery_workers.replies.output import Inquiry, Output, Text
 from check_celery_workers.replies.question import Question
 
 _NOT_WHOLE = "the status text is not whole"
@@ -84,7 +84,7 @@ def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:
 def _failed(text: Text) -> Doubt | None:
     """One failed, after a reply or where there is none."""
     outputs, first = _after_retries(text)
-    if not any(output.end.kind == FAILED for output in outputs[first or 0 :]):
+    if not any(output.end == Output.FAILED for output in outputs[first or 0 :]):
         return None
     which = f"one of {len(outputs)} outputs" if len(outputs) > 1 else "the output"
     return Doubt(str(text.failure) if text.failure else f"{which} failed", text.reason)
@@ -92,7 +92,7 @@ def _failed(text: Text) -> Doubt | None:
 
 def _ended_badly(text: Text) -> Doubt | None:
     """COMMAND ended with another status than 0, or the deadline came. Status 69 is no failure if nobody replied."""
-    nobody = any(output.end.kind == NOBODY for output in text.outputs)
+    nobody = any(output.end == Output.NOBODY for output in text.outputs)
     if text.failure and not (isinstance(text.failure, EndedBadly) and nobody):
         return Doubt(str(text.failure), text.reason)
     return None
@@ -100,18 +100,18 @@ def _ended_badly(text: Text) -> Doubt | None:
 
 def _hides(text: Text) -> Doubt | None:
     """A part is missing that may say what is wrong with a worker that replied."""
-    return _cut(text) if any(output.end.hides for output in text.outputs) else None
+    return _cut(text) if any(output.hides for output in text.outputs) else None
 
 
 def _cut(text: Text) -> Doubt | None:
     """A part is missing."""
-    problem = next((output.end.problem for output in text.outputs if output.end.kind == CUT), None)
+    problem = next((output.problem for output in text.outputs if output.end == Output.CUT), None)
     return Doubt(f"{_NOT_WHOLE}: {problem}") if problem else None
 
 
 def _says_nothing(text: Text) -> Doubt | None:
     """There is no reply, and no output says that nobody replied: something else is said."""
-    if text.is_blank or text.has_replies or any(output.end.kind == NOBODY for output in text.outputs):
+    if text.is_blank or any(text.outputs) or any(output.end == Output.NOBODY for output in text.outputs):
         return None
     return Doubt("no worker's answer in the status text", text.reason, counts=False)
 
@@ -119,7 +119,7 @@ def _says_nothing(text: Text) -> Doubt | None:
 def _nobody_later(text: Text) -> Doubt | None:
     """Nobody replied to one output, after others did to another."""
     outputs, first = _after_retries(text)
-    silent = sum(output.end.kind == NOBODY for output in outputs[first:]) if first is not None else 0
+    silent = sum(output.end == Output.NOBODY for output in outputs[first:]) if first is not None else 0
     if not silent:
         return None
     return Doubt(f"{'one' if silent == 1 else silent} of {len(outputs)} outputs: no nodes replied", counts=False)
@@ -127,10 +127,10 @@ def _nobody_later(text: Text) -> Doubt | None:
 
 def _after_retries(text: Text) -> tuple[Sequence[Output], int | None]:
     """Return the outputs without those that failed at first, and were tried again; and the place of the first reply."""
-    outputs = [output for output in text.outputs if output.replies.count or output.end.kind in (FAILED, NOBODY)]
-    while outputs and outputs[0].end.kind == FAILED and not outputs[0].replies.count:
+    outputs = [output for output in text.outputs if output or output.end in (Output.FAILED, Output.NOBODY)]
+    while outputs and outputs[0].end == Output.FAILED and not outputs[0]:
         del outputs[0]
-    return outputs, next((place for place, output in enumerate(outputs) if output.replies.count), None)
+    return outputs, next((place for place, output in enumerate(outputs) if output), None)
 
 
 # What is found in a text; whether it is in doubt then if everything expected has answered, and if something is missing.

@@ -21,11 +21,6 @@ from check_celery_workers.replies.question import (
     Task,
     question_shown_by,
 )
-from check_celery_workers.replies.quote import reason
-
-# How an output ended: closed by its last line; nobody replied; it failed; a part of it is missing; or it has no closing
-# line, as `inspect` of Celery 3.1 and 4.x has none, and the next output or the end of the text is its end.
-CLOSED, NOBODY, FAILED, CUT, OPEN = range(5)
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
@@ -81,56 +76,33 @@ class Replies:
         return consumers
 
 
-class End:
-    """How an output ended.
-
-    kind: CLOSED, NOBODY, FAILED, CUT or OPEN
-    problem: how a CUT one shows that a part of it is missing
-    hides: what is wrong with the worker that replied last may be in the part that is missing
-    """
-
-    __slots__ = ("hides", "kind", "problem")
-
-    def __init__(self, kind: int, problem: str = "", hides: bool = False) -> None:
-        self.kind = kind
-        self.problem = problem
-        self.hides = hides
-
-
 class Output:
-    """What Celery said when it was asked once; its question is None where nothing shows it."""
+    """What Celery said when it was asked once.
 
-    __slots__ = ("end", "question", "replies")
-
-    def __init__(self, end: End, replies: Replies | None = None, question: Question | None = None) -> None:
-        self.end = end
-        self.replies = replies or Replies()
-        self.question = question
-
-
-class OpenOutput:
-    """An output that is being read.
-
+    question: what it was asked; None until it is closed, and where nothing shows it
+    end: CLOSED by its last line; NOBODY replied; FAILED; CUT, a part of it is missing; or OPEN, as `inspect` of 3.1 and
+        4.x prints no closing line
+    problem, hides: how a CUT one shows that a part of it is missing; what is wrong with its last worker may be in there
     form: what stands before its nodes
-    bodies: what each node listed below its name; None where that is neither queues nor tasks
+    bodies: what each node listed below its name; None for something else than queues and tasks
     unread: the nodes that listed something that cannot be read
     has_error: an error stands below its replies
     """
 
-    __slots__ = ("bodies", "form", "has_error", "problem", "replies", "unread")
+    OPEN, CLOSED, NOBODY, FAILED, CUT = range(5)
 
-    def __init__(self) -> None:
+    def __init__(self, end: int = OPEN) -> None:
+        self.question: Question | None = None
         self.replies = Replies()
-        self.form = ""
+        self.end = end
+        self.problem = self.form = ""
+        self.hides = self.has_error = False
         self.bodies: dict[str, list[Queue | Task] | None] = {}
         self.unread: set[str] = set()
-        self.has_error = False
-        self.problem = ""
 
-    @property
-    def has_tasks(self) -> bool:
-        """Whether any node listed a task."""
-        return any(isinstance(item, Task) for body in self.bodies.values() for item in body or ())
+    def __bool__(self) -> bool:
+        """Return whether any worker replied."""
+        return bool(self.replies.groups)
 
     def doubt(self, problem: str) -> None:
         """Note how it shows that a part of it is missing; the first holds."""
@@ -143,36 +115,38 @@ class OpenOutput:
             held = self.bodies[node] = []
         held += items
 
-    def close(self, asked: Question | None, claimed: int | None = None, whole: bool = False) -> Output:
-        """Return the output.
+    def items(self) -> list[Queue | Task]:
+        """Return all that was listed."""
+        return [item for body in self.bodies.values() for item in body or ()]
+
+    def close(self, asked: Question | None, claimed: int | None = None, whole: bool = False) -> None:
+        """Note that nothing more comes, and what that makes of it.
 
         asked: what Celery was asked, if known; claimed: how many nodes its closing line counts, None without one
         whole: it is known that no closing line is lacking
         """
-        question = asked or self._shown()
+        self.question = asked or self._shown()
         for node, body in self.bodies.items():
-            if node in self.unread:
-                continue
-            if body == [] and question:
-                self.replies.tell(question, node)
-            for item in body or ():
+            if body == [] and self.question and node not in self.unread:
+                self.replies.tell(self.question, node)
+            for item in body or () if node not in self.unread else ():
                 answered = question_shown_by(item, asked)
                 if answered:
                     self.replies.tell(answered, node, item)
         count = self.replies.count = sum(map(len, self.replies.groups.values()))
-        failed = self.has_error and (claimed is None or claimed < count)
         if claimed is not None and claimed > count:
             self.doubt(f"it names {count} of the {claimed} nodes that it counts")
         elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):
             self.doubt("its closing line is missing, cut by a timeout or filtered")
-        kind = FAILED if failed else CUT if self.problem else OPEN if claimed is None else CLOSED
-        return Output(End(kind, self.problem), self.replies, question)
+        failed = self.has_error and (claimed is None or claimed < count)
+        closed = self.OPEN if claimed is None else self.CLOSED
+        self.end = self.FAILED if failed else self.CUT if self.problem else closed
+        self.hides = self.hides and self.end == self.CUT
 
     def _shown(self) -> Question | None:
         """Return the question that what is listed shows; where nobody listed anything, `active` is assumed."""
-        items = [item for body in self.bodies.values() for item in body or ()]
-        shown = {question_shown_by(item, None) for item in items}
-        assumed = ACTIVE if [] in self.bodies.values() and not items else None
+        shown = {question_shown_by(item, None) for item in self.items()}
+        assumed = ACTIVE if not shown and [] in self.bodies.values() else None
         return next((question for question in QUESTIONS if question in shown), assumed)
 
 
@@ -180,31 +154,24 @@ class Text:
     """The outputs of one text, in order.
 
     failure: how the source of the text failed, None if the text ended by itself
-    is_blank: nothing was said at all
     others: the lines that no output consists of
+    is_blank: nothing was said at all
     """
 
     def __init__(
-        self,
-        outputs: Sequence[Output],
-        failure: SourceError | None = None,
-        is_blank: bool = False,
-        others: Sequence[str] = (),
+        self, outputs: Sequence[Output], failure: SourceError | None, others: Sequence[str], is_blank: bool
     ) -> None:
         self.outputs = outputs
         self.failure = failure
+        self.others = others
         self.is_blank = is_blank
-        self._others = others
-
-    @property
-    def has_replies(self) -> bool:
-        """Whether any worker replied."""
-        return any(output.replies.count for output in self.outputs)
 
     @property
     def reason(self) -> str:
         """The line that says best what went wrong, among those that no output consists of, or ""."""
-        return reason(self._others, self.has_replies)
+        from check_celery_workers.replies import quote
+
+        return quote.reason(self.others, any(self.outputs)) if self.others else ""
 
 
 class Asked:

@@ -50,84 +50,70 @@ class Queue(str):
 class Task:
     """A task that a worker has.
 
-    started: when it was started, as the worker says: a Unix time in seconds; before Celery 4.2 of the monotonic clock
-        of its host; None if it has not been started
-    age: for how many seconds it had run when the reply was read; None if that cannot be known; one that starts in the
+    started: a Unix time in seconds; before Celery 4.2 of the monotonic clock of the worker's host; None if it waits
+    age: for how many seconds it had run when the reply was read, None if that cannot be known; one that starts in the
         future has run for none
     """
 
-    __slots__ = ("age", "identity", "name", "started")
+    __slots__ = ("_key", "age", "name", "started")
 
-    def __init__(self, name: str, started: float | None, identity: str = "") -> None:
+    def __init__(self, name: str, started: float | None, task_id: str = "") -> None:
         self.name = name
         self.started = started
-        self.identity = identity
-        is_known = started is not None and started >= _FIRST_UNIX_TIME
-        self.age = max(0.0, time.time() - started) if started is not None and is_known else None
+        self.age = None if started is None or started < _FIRST_UNIX_TIME else max(0.0, time.time() - started)
+        self._key = (task_id, name, started)
 
     def __eq__(self, other: object) -> bool:
         """Return whether it is the same task, as another output lists it."""
-        return isinstance(other, Task) and self._key() == other._key()
+        return isinstance(other, Task) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple[object, ...]:
-        return self.identity, self.name, self.started
+        return hash(self._key)
 
 
 class Question:
     """What a worker can be asked.
 
     name: on the command line, `celery inspect NAME`
-    wire: what the worker itself calls it, for asking over the broker
-    option: the option that needs it
-    what: what it lists
-    kind: the type of what it lists, Queue or Task; None where that is not read
-    is_shown_by: whether an item of this kind shows that this was the question
-    is_wanted: whether the inventory has something in it that needs the answer
+    wire: on the broker
+    what, kind: what it lists, in words and as a type, Queue or Task; None where that is not read
+    is_shown_by: whether something of this kind shows by itself that this was the question
+    option, is_wanted: the option that needs it, and whether an inventory does
     """
 
-    def __init__(  # noqa: PLR0913 -- an entry of the table
+    def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
         self,
         name: str,
-        *,
         wire: str = "",
-        option: str = "",
         what: str = "",
         kind: type | None = None,
-        is_shown_by: Callable[[object], bool] = lambda _item: True,
+        is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,
+        option: str = "",
         is_wanted: Callable[[Inventory], object] = lambda _inventory: True,
     ) -> None:
-        self.name = name
-        self.wire = wire
-        self.option = option
-        self.what = what
-        self.kind = kind
-        self.is_shown_by = is_shown_by
-        self.is_wanted = is_wanted
+        self.name, self.wire, self.what, self.kind = name, wire, what, kind
+        self.is_shown_by, self.option, self.is_wanted = is_shown_by, option, is_wanted
 
 
-# It answers all that `ping` does, so it is the first that is asked.
+def _has_started(task: Queue | Task) -> bool:
+    return isinstance(task, Task) and task.started is not None
+
+
+# It answers all that `ping` does, so it is asked first.
 ACTIVE_QUEUES = Question(
-    "active_queues",
-    wire="active_queues",
-    option="--queue",
-    what="queues",
-    kind=Queue,
-    is_wanted=lambda inventory: inventory.queues,
+    "active_queues", "active_queues", "queues", Queue, option="--queue", is_wanted=lambda inventory: inventory.queues
 )
+# Celery 3.1 knows it on the broker only by this name.
 ACTIVE = Question(
     "active",
-    # Celery 3.1 does not know the name `active` there.
-    wire="dump_active",
-    option="--task-limit",
-    what="running tasks",
-    kind=Task,
-    is_shown_by=lambda task: isinstance(task, Task) and task.started is not None,
-    is_wanted=lambda inventory: inventory.task_limits,
+    "dump_active",
+    "running tasks",
+    Task,
+    _has_started,
+    "--task-limit",
+    lambda inventory: inventory.task_limits,
 )
-# A new question is an entry here.
+# A new question is a row here.
 QUESTIONS = (ACTIVE_QUEUES, ACTIVE)
 
 
@@ -140,12 +126,7 @@ def question_shown_by(item: Queue | Task, asked: Question | None) -> Question | 
     """Return which question a worker answers with this item: the one `asked`, or one that only such an item answers."""
     if asked and asked.kind and isinstance(item, asked.kind):
         return asked
-    shown = (
-        question
-        for question in QUESTIONS
-        if question.kind and isinstance(item, question.kind) and question.is_shown_by(item)
-    )
-    return next(shown, None)
+    return next((one for one in QUESTIONS if isinstance(item, one.kind or ()) and one.is_shown_by(item)), None)
 
 
 def has_placeholder(command: Sequence[str]) -> bool:

@@ -27,8 +27,6 @@ _SECRETS = (
 )
 _QUOTED_ARGUMENTS = r"""(?s)(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(].*|.*["']args["']: .*"""
 
-# Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
-_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
 _SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
 _BEHIND_TEXT = r".*\S\s*(?:->|\s|\|)\s*\S+@\S+: (?:OK|ERROR)\s*$"
 _TELLING = (
@@ -42,13 +40,6 @@ _NOISE = (
     r"^error in (?:atexit|sys\.)|see above for error"
 )
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
-
-
-def plain(text: str) -> str:
-    """Return the text without terminal sequences, and with line ends alone for carriage returns."""
-    if "\x1b" in text or not text.isascii():
-        text = re.sub(_TERMINAL, "", text)
-    return text.replace("\r", "\n") if "\r" in text else text
 
 
 def quotable(line: str, longest: int = 300) -> str:

@@ -29,9 +29,8 @@ from collections import deque
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.inventory import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
-from check_celery_workers.replies.output import CUT, FAILED, NOBODY, End, OpenOutput, Output, Text
+from check_celery_workers.replies.output import Output, Text
 from check_celery_workers.replies.question import EMPTY, Question, Queue, Task, read_item, read_json, read_line
-from check_celery_workers.replies.quote import TRACEBACK, is_behind_text, is_unhandled, plain
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.
@@ -42,6 +41,9 @@ _ARROW_4, _JSON = "-> ", "{"
 _ONLINE = ("node online.", "nodes online.")
 _NOBODY = "Error: No nodes replied within time constraint"
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
+
+# Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
+_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|\ufeff"
 
 # How many other lines to keep for the reason, more than a traceback has, and how much of each.
 _OTHERS_KEPT, _OTHERS_LENGTH = 500, 1000
@@ -58,7 +60,7 @@ class TextReader:
         self.awaits_body = False
         self._question, self._awaited = question, awaited
         self._outputs: list[Output] = []
-        self._open = OpenOutput()
+        self._open = Output()
         self._latest: tuple[Group, str] | None = None
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
         self._before = self._unended = ""
@@ -67,7 +69,11 @@ class TextReader:
 
     def feed(self, text: str) -> None:
         """Read on: text of whole lines, the last one of which may lack its end if the text ends there."""
-        text = plain(text)
+        # Without terminal sequences, and with line ends alone for carriage returns.
+        if "\x1b" in text or not text.isascii():
+            text = re.sub(_TERMINAL, "", text)
+        if "\r" in text:
+            text = text.replace("\r", "\n")
         self._is_blank = self._is_blank and (not text or text.isspace())
         self._unended = "" if text.endswith("\n") else text.rpartition("\n")[2]
         for arrow, name, at_server, verdict, other in _find_lines(text):
@@ -96,24 +102,24 @@ class TextReader:
 
         failure: how its source failed; whole: it is known from elsewhere that nothing is missing at its end
         """
+        output = self._open
         breaks_off = bool(self._unended.strip()) and not (self.awaits_body or self._is_closed)
         if breaks_off:
-            self._open.doubt("its last line breaks off")
-        lacks_body = (self.awaits_body and self._open.bodies) or (breaks_off and self._unended.startswith("    "))
-        hides = bool(self._latest and (lacks_body or self._open.has_tasks))
-        reading, self._open = self._open, OpenOutput()
-        output = reading.close(self._question, whole=whole)
-        output.end.hides = hides and output.end.kind == CUT
-        if output.replies.count or output.replies.duplicates or output.end.kind == CUT:
+            output.doubt("its last line breaks off")
+        lacks_body = (self.awaits_body and output.bodies) or (breaks_off and self._unended.startswith("    "))
+        has_tasks = any(isinstance(item, Task) for item in output.items())
+        output.hides = bool(self._latest and (lacks_body or has_tasks))
+        output.close(self._question, whole=whole)
+        if output or output.end == Output.CUT or output.replies.duplicates:
             self._outputs.append(output)
-        return Text(self._outputs, failure, self._is_blank, list(self._others))
+        return Text(self._outputs, failure, list(self._others), self._is_blank)
 
     def _add(self, form: str, group: Group, digits: str, verdict: str) -> None:
         """Add a reply to the output that it belongs to; `form` is what stands before the node."""
         node = node_name(group, digits)
         is_again = digits in self._open.replies.groups.get(group, ())
         # An output has one form. A node that comes again after an error, or after its body in 4.x, begins another.
-        other_form = form != self._open.form and self._open.replies.groups
+        other_form = form != self._open.form and self._open
         if other_form or (is_again and (self._open.has_error or (form == _ARROW_4 and node in self._open.bodies))):
             self._close()
             is_again = False
@@ -140,7 +146,7 @@ class TextReader:
             self._is_closed = True
         elif said.rstrip(".") == _NOBODY:
             self._close()
-            self._outputs.append(Output(End(NOBODY)))
+            self._outputs.append(Output(Output.NOBODY))
             self._is_closed = True
         elif self._latest and line.startswith(("    ", "\t")):
             self._read_body(node_name(*self._latest), said)
@@ -189,27 +195,25 @@ class TextReader:
 
     def _pass_over(self, line: str, before: str) -> None:
         """Keep a line that no output consists of, and note what it says of them."""
+        from check_celery_workers.replies.quote import TRACEBACK, is_behind_text, is_unhandled
+
         self._others.append(line[:_OTHERS_LENGTH])
         if line.startswith("Error:") or (line.startswith(TRACEBACK) and is_unhandled(before)):
             self._latest = None
-            if self._open.replies.groups:
+            if self._open:
                 self._open.has_error = True
             else:
-                self._outputs.append(Output(End(FAILED)))
-        elif (": OK" in line or ": ERROR" in line) and is_behind_text(line) and self._has_replies():
+                self._outputs.append(Output(Output.FAILED))
+        elif ": " in line and is_behind_text(line) and (self._open or any(self._outputs)):
             self._open.doubt("a reply stands behind other text on its line")
-
-    def _has_replies(self) -> bool:
-        return bool(self._open.replies.groups) or any(output.replies.count for output in self._outputs)
 
     def _close(self, claimed: int | None = None) -> None:
         """End the output that is being read; before its first reply, what was noted is of the next one."""
         self._latest = None
-        if self._open.replies.groups:
-            self._outputs.append(self._open.close(self._question, claimed))
-            self._open = OpenOutput()
-        elif claimed:
-            self._open.doubt(f"it names 0 of the {claimed} nodes that it counts")
+        self._open.close(self._question, claimed)
+        if self._open:
+            self._outputs.append(self._open)
+            self._open = Output()
 
 
 def _duplicates_in(line: str) -> list[str]:

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from check_celery_workers.expected.baseline import listed
 from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.judgement.finding import (
-    GROUP,
-    NODE,
-    PATTERN,
-    QUEUE,
-    SERVER,
-    Answered,
-    Cause,
-    Comparison,
-    Finding,
-    OffLimit,
-    Overdue,
-    Silent,
-    WithoutQueue,
-)
+from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, natural, node_name, number, printable
 from check_celery_workers.replies.doubt import Untold
@@ -32,7 +17,13 @@ _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whethe
 # No more lines of one kind than this can fit.
 _MOST_LINES = 400
 
-_KINDS = {SERVER: "Server", GROUP: "Worker", NODE: "Worker", PATTERN: "Pattern", QUEUE: "Queue"}
+_KINDS = {
+    Finding.SERVER: "Server",
+    Finding.GROUP: "Worker",
+    Finding.NODE: "Worker",
+    Finding.PATTERN: "Pattern",
+    Finding.QUEUE: "Queue",
+}
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
 _STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
 
@@ -72,23 +63,23 @@ def _online(comparison: Comparison) -> str:
 def subject(finding: Finding) -> str:
     """Return what the first line calls the one thing that a finding is about."""
     name = printable(finding.name)
-    return f"server {name}" if finding.kind == SERVER else name
+    return f"server {name}" if finding.kind == Finding.SERVER else name
 
 
 def sentence(finding: Finding, is_unknown: bool = False) -> str:
     """Return a finding as a sentence; `is_unknown` if nobody can know whether what did not answer is missing."""
     start = f"{_KINDS[finding.kind]} {printable(finding.name)}"
-    causes = " and ".join(_CAUSES[type(cause)](cause) for cause in finding.causes)
-    if finding.kind == QUEUE:
+    causes = " and ".join(_CAUSES[cause.kind](*cause.facts) for cause in finding.causes)
+    if finding.kind == Finding.QUEUE:
         return f"{start} is consumed by {causes}"
     if finding.metric == "malfunctioning":
         return f"{start} was malfunctioning, {causes}"
     if finding.metric == "duplicate":
         return f"{start} was duplicate, more than one worker answers to this name"
     state = "had not answered" if is_unknown else _STATES[finding.metric]
-    if finding.kind == NODE:
+    if finding.kind == Finding.NODE:
         return f"{start} {state}"
-    if finding.kind == PATTERN:
+    if finding.kind == Finding.PATTERN:
         noun = f"{finding.metric} worker"
         return f"{start} matched {causes}, accounts for {count_of(finding.count, noun)}"
     noun = "worker" if is_unknown else _NOUNS[finding.metric]
@@ -96,17 +87,17 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
     return f"{start} {state}, accounts for {count_of(finding.count, noun)}{node}"
 
 
-def _overdue(cause: Overdue) -> str:
-    more = f", {cause.count:,} tasks over their limit" if cause.count > 1 else ""
-    return f"it has run {printable(cause.task, 100)} for {duration(cause.seconds)}{more}"
+def _overdue(task: str, seconds: float, count: int) -> str:
+    more = f", {count:,} tasks over their limit" if count > 1 else ""
+    return f"it has run {printable(task, 100)} for {duration(seconds)}{more}"
 
 
-_CAUSES: dict[type[Cause], Callable[..., str]] = {
-    Answered: lambda _cause: "it answered ERROR",
-    WithoutQueue: lambda _cause: "it consumes from no queue",
-    Silent: lambda cause: f"it did not answer to {cause.question.name}",
-    Overdue: _overdue,
-    OffLimit: lambda cause: f"{count_of(cause.number, 'worker')} instead of {cause.limit.wanted(cause.number)}",
+_CAUSES: dict[int, Callable[..., str]] = {
+    Cause.ERROR: lambda: "it answered ERROR",
+    Cause.NO_QUEUE: lambda: "it consumes from no queue",
+    Cause.SILENT: lambda question: f"it did not answer to {question.name}",
+    Cause.OVERDUE: _overdue,
+    Cause.OFF_LIMIT: lambda number, limit: f"{count_of(number, 'worker')} instead of {limit.wanted(number)}",
 }
 
 
@@ -142,6 +133,8 @@ def hints(comparison: Comparison, empty: bool) -> Iterator[str]:
 
 def online(replies: Replies) -> Iterator[str]:
     """Yield a line for every server with the workers online there, and for every queue with its consumers."""
+    from check_celery_workers.expected.baseline import listed
+
     servers: dict[str, dict[Group, set[str]]] = {}
     for group, indexes in replies.groups.items():
         servers.setdefault(group[1][1:], {})[group] = indexes

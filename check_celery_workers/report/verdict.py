@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from check_celery_workers.judgement.finding import NODE, PATTERN, Comparison, Finding
+from check_celery_workers.judgement.finding import Comparison, Finding
 from check_celery_workers.judgement.metrics import ROWS
 from check_celery_workers.node import natural, printable
 from check_celery_workers.replies.doubt import Doubt, Untold
 from check_celery_workers.replies.output import Inquiry
-from check_celery_workers.replies.quote import quotable
 from check_celery_workers.report import sentences
 
 NAME = "CELERY WORKERS"
@@ -75,6 +74,8 @@ class Verdict:
             if self.inquiry.passed_over:
                 yield f"Passed over in the status text: {self.inquiry.passed_over}"
         if raw:
+            from check_celery_workers.replies.quote import quotable
+
             yield "The status text:"
             yield from map(quotable, raw.splitlines())
 
@@ -111,7 +112,7 @@ def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
     if not doubt.counts:
         return []
     if doubt.question:
-        return [Finding("missing", NODE, node) for node in doubt.silent]
+        return [Finding("missing", Finding.NODE, node) for node in doubt.silent]
     return [finding for finding in comparison.withdrawn if finding.metric == "missing"]
 
 
@@ -133,7 +134,7 @@ def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
     left = _MOST_LINES
     for place in sorted(places):
         found = places[place]
-        yield from found[:left] if place[1] == PATTERN else _first(found, left)
+        yield from found[:left] if place[1] == Finding.PATTERN else _first(found, left)
         left = max(0, left - len(found))
 
 

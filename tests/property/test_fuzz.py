@@ -247,7 +247,7 @@ def read(pieces: list[bytes]) -> tuple[object, ...]:
     doubts = [doubt_of([text], lacking) for lacking in (False, True)]
     return (
         *(replies.groups, replies.count, replies.errors, replies.duplicates, replies.consumers(), text.is_blank),
-        [(output.question, output.end.kind, output.end.problem, output.end.hides) for output in text.outputs],
+        [(output.question, output.end, output.problem, output.hides) for output in text.outputs],
         *(doubt and (doubt.problem, doubt.reason) for doubt in doubts),
     )
 
