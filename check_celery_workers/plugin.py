@@ -68,7 +68,7 @@ class Workers(nagiosplugin.Resource):
             # A stream ends by itself: nobody waits for what is still to come.
             self.inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
             with _within(self._deadline):
-                comparison = compare(self.inventory, self.inquiry.replies, unanswered(self.inquiry))
+                comparison = compare(Comparison(self.inventory, self.inquiry.replies, unanswered(self.inquiry)))
                 note_doubts(comparison, self.inquiry)
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error

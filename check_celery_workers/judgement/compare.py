@@ -10,66 +10,59 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from functools import partial
 
-from check_celery_workers.expected.inventory import Demand, Inventory
+from check_celery_workers.expected.inventory import Demand
 from check_celery_workers.judgement.faults import find_faults
-from check_celery_workers.judgement.finding import Cause, Comparison, Finding, Share, Unanswered, roll_up
+from check_celery_workers.judgement.finding import Cause, Comparison, Finding, roll_up
 from check_celery_workers.node import Group, node_name, number, numbers
 from check_celery_workers.pattern import first_match
-from check_celery_workers.replies.output import Replies
 from check_celery_workers.replies.question import ACTIVE_QUEUES
 
 
-def compare(inventory: Inventory, replies: Replies, unanswered: Unanswered | None = None) -> Comparison:
-    """Return the comparison; `unanswered` are the node names that kept silent on each question that they were asked."""
-    comparison = Comparison(inventory, replies, unanswered or {})
-    if inventory.names_workers:
-        turnouts = [
-            turn_out(group, demand, replies.groups.get(group, set())) for group, demand in inventory.groups.items()
-        ]
-        _add_present(comparison, turnouts)
-        _add_missing(comparison, turnouts)
-        _let_patterns_claim(comparison)
-        _add_unexpected(comparison, turnouts)
+def compare(comparison: Comparison) -> Comparison:
+    """Return the comparison with all that is found in it."""
+    groups, replied = comparison.inventory.groups, comparison.replies.groups
+    findings = comparison.findings
+    if comparison.inventory.names_workers:
+        turnouts = [turn_out(group, demand, replied.get(group, set())) for group, demand in groups.items()]
+        _note_present(comparison, turnouts)
+        findings += _missing(comparison, turnouts)
+        findings += _off_patterns(comparison, _claim_by_pattern(comparison))
+        findings += _unexpected(comparison, turnouts)
     else:
-        _add_everybody(comparison)
-    find_faults(comparison)
-    _compare_queues(comparison)
+        _note_everybody(comparison)
+    findings += find_faults(comparison)
+    findings += _off_queues(comparison)
     return comparison
 
 
 class Turnout:
-    """What a group that a fixed form expects turned out to be.
-
-    digits: of the indexes that replied
-    present: how many of the workers expected replied
-    missing, extra: the indexes that should reply and did not, and those that replied and should not
-    repeated: the indexes that replied in two spellings
-    lacks_one, has_one_more: COUNT is missing a worker, or has one too many, that is either index 0 or index COUNT
-    """
+    """What a group that a fixed form expects turned out to be."""
 
     __slots__ = ("demand", "digits", "extra", "group", "has_one_more", "lacks_one", "missing", "present", "repeated")
 
     def __init__(self, group: Group, demand: Demand, digits: set[str]) -> None:
+        """Begin with all well; `digits` are of the indexes that replied."""
         self.group = group
         self.demand = demand
         self.digits = digits
+        # How many of the workers expected replied; the indexes that are missing, too many, and in two spellings.
         self.present = len(digits)
         self.missing: Collection[int] = ()
         self.extra: Container[int] = ()
         self.repeated: Collection[int] = ()
+        # COUNT lacks a worker, or has one too many, that is either index 0 or index COUNT.
         self.lacks_one = self.has_one_more = False
 
     @property
-    def either(self) -> str:
-        """The names of the two workers of which one is missing or too many, and nobody can know which."""
-        return f"{node_name(self.group, 0)} or {node_name(self.group, self.demand.count)}"
+    def ends(self) -> tuple[str, str]:
+        """The names of the workers with index 0 and index COUNT."""
+        return node_name(self.group, 0), node_name(self.group, self.demand.count)
 
     def names_missing(self) -> Iterator[str]:
         """Yield the names of the workers that are missing."""
         if self.lacks_one:
-            yield self.either
-        for index in self.missing:
-            yield node_name(self.group, index)
+            yield " or ".join(self.ends)
+        yield from map(partial(node_name, self.group), self.missing)
 
 
 def turn_out(group: Group, demand: Demand, digits: set[str]) -> Turnout:
@@ -85,58 +78,51 @@ def turn_out(group: Group, demand: Demand, digits: set[str]) -> Turnout:
     turnout.extra = extra = indexes - expected - pair
     turnout.present = len(indexes & expected) + turnout.has_one_more
     if len(indexes) < len(digits):
-        times = Counter(map(number, digits))
-        turnout.repeated = {index for index, count in times.items() if count > 1} - extra
+        turnout.repeated = {index for index, times in Counter(map(number, digits)).items() if times > 1} - extra
     return turnout
 
 
-def _add_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
-    comparison.unclaimed = {
-        group: digits for group, digits in comparison.replies.groups.items() if group not in comparison.inventory.groups
-    }
+def _note_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
+    expected, replied = comparison.inventory.groups, comparison.replies.groups
+    comparison.unclaimed = {group: digits for group, digits in replied.items() if group not in expected}
     for turnout in turnouts:
         group, demand = turnout.group, turnout.demand
         comparison.present += turnout.present
         if turnout.present:
             comparison.servers.add(group[1][1:])
         if turnout.extra:
-            comparison.unclaimed[group] = {digits for digits in turnout.digits if number(digits) in turnout.extra}
+            comparison.unclaimed[group] = {own for own in turnout.digits if number(own) in turnout.extra}
         comparison.repeated.update(node_name(group, index) for index in turnout.repeated)
         if demand.count > 1 and not demand.indexes and numbers(turnout.digits) == {demand.count}:
             comparison.copied.append((group, demand.count))
 
 
-def _add_everybody(comparison: Comparison) -> None:
+def _note_everybody(comparison: Comparison) -> None:
     """Count all workers where none is expected; the ignored ones are claimed by nobody."""
-    inventory, replies = comparison.inventory, comparison.replies
-    comparison.present = replies.count
-    comparison.servers = {at_server[1:] for _, at_server in replies.groups}
-    comparison.unclaimed = {
-        group: {own for own in digits if inventory.ignores(node_name(group, own))}
-        for group, digits in replies.groups.items()
-    }
+    groups, ignores = comparison.replies.groups, comparison.inventory.ignores
+    comparison.present = comparison.replies.count
+    comparison.servers = {at_server[1:] for _, at_server in groups}
+    for group, digits in groups.items():
+        comparison.unclaimed[group] = {own for own in digits if ignores(node_name(group, own))}
 
 
-def _add_missing(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
-    replied = {at_server for _, at_server in comparison.replies.groups}
-    shares = [
-        Share(turnout.group, len(turnout.missing) + turnout.lacks_one, turnout.names_missing(), not turnout.digits)
-        for turnout in turnouts
-        if turnout.missing or turnout.lacks_one
-    ]
-    silent = {share.group[1] for share in shares} - replied
-    comparison.findings += roll_up("missing", shares, silent)
+def _missing(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:
+    lacking = [turnout for turnout in turnouts if turnout.missing or turnout.lacks_one]
+    silent = {turnout.group[1] for turnout in lacking} - {at_server for _, at_server in comparison.replies.groups}
+    shares = (
+        (turnout.group, len(turnout.missing) + turnout.lacks_one, turnout.names_missing(), not turnout.digits)
+        for turnout in lacking
+    )
+    return roll_up("missing", shares, silent)
 
 
-def _let_patterns_claim(comparison: Comparison) -> None:
-    """Let each pattern claim the workers of which it is the first that matches, and compare how many these are."""
+def _claim_by_pattern(comparison: Comparison) -> dict[str, list[str]]:
+    """Let each pattern claim the workers of which it is the first that matches; return their nodes by pattern."""
     inventory, unclaimed = comparison.inventory, comparison.unclaimed
-    if not inventory.patterns:
-        return
     matched: dict[str, list[str]] = {text: [] for text in inventory.patterns}
     texts = list(matched)
     find = first_match(texts)
-    for group, digits in list(unclaimed.items()):
+    for group, digits in list(unclaimed.items()) if matched else ():
         demand = inventory.groups.get(group)
         rest = set()
         for own in digits:
@@ -150,51 +136,42 @@ def _let_patterns_claim(comparison: Comparison) -> None:
             unclaimed[group] = rest
         else:
             del unclaimed[group]
+    return matched
+
+
+def _off_patterns(comparison: Comparison, matched: Mapping[str, Collection[str]]) -> Iterator[Finding]:
     for text, nodes in matched.items():
-        _compare_pattern(comparison, text, nodes)
+        limit, count = comparison.inventory.patterns[text], len(nodes)
+        comparison.present += count if limit.high is None else min(count, limit.high)
+        comparison.servers.update(node.partition("@")[2] for node in nodes)
+        metric, off = "missing", limit.low - count
+        if limit.high is not None and count > limit.high:
+            # The ignored ones fill it up to what may be there, and are never too many.
+            count = sum(not comparison.inventory.ignores(node) for node in nodes)
+            metric, off = "unexpected", count - limit.high
+        if off > 0:
+            yield Finding(metric, Finding.PATTERN, text, off, [Cause(Cause.OFF_LIMIT, count, limit)])
 
 
-def _compare_pattern(comparison: Comparison, text: str, nodes: Collection[str]) -> None:
-    limit = comparison.inventory.patterns[text]
-    number = len(nodes)
-    comparison.present += number if limit.high is None else min(number, limit.high)
-    comparison.servers.update(node.partition("@")[2] for node in nodes)
-    if number < limit.low:
-        comparison.add("missing", Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, number, limit)).count = (
-            limit.low - number
-        )
-    elif limit.high is not None and number > limit.high:
-        # The ignored ones fill it up to what may be there, and are never too many.
-        number = sum(not comparison.inventory.ignores(node) for node in nodes)
-        if number > limit.high:
-            comparison.add("unexpected", Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, number, limit)).count = (
-                number - limit.high
-            )
-
-
-def _add_unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
-    inventory, replies = comparison.inventory, comparison.replies
+def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:
+    groups, ignores, replied = comparison.inventory.groups, comparison.inventory.ignores, comparison.replies.groups
     unexpected = {}
     for group, digits in comparison.unclaimed.items():
-        left = {own for own in digits if not inventory.ignores(node_name(group, own))}
-        if group in inventory.groups:
-            # There each index counts once.
-            left = set({number(own): own for own in sorted(left)}.values())
-        if left:
-            unexpected[group] = left
-    replied, left_of = _count_by_server(replies.groups), _count_by_server(unexpected)
-    expected = {at_server for _, at_server in inventory.groups}
-    servers = {server for server in left_of if len(server) > 1 and left_of[server] == replied[server]} - expected
-    shares = []
-    for group, digits in unexpected.items():
-        is_all = len(digits) == len(replies.groups[group]) and group not in inventory.groups
-        shares.append(Share(group, len(digits), map(partial(node_name, group), digits), is_all))
-    comparison.findings += roll_up("unexpected", shares, servers)
+        left = {own for own in digits if not ignores(node_name(group, own))}
+        # In a group that is expected each index counts once.
+        unexpected[group] = set({number(own): own for own in sorted(left)}.values()) if group in groups else left
+    counts, left_of = _count_by_server(replied), _count_by_server(unexpected)
+    whole = {server for server, left in left_of.items() if len(server) > 1 and left == counts[server]}
+    shares = (
+        (group, len(own), map(partial(node_name, group), own), len(own) == len(replied[group]) and group not in groups)
+        for group, own in unexpected.items()
+        if own
+    )
+    yield from roll_up("unexpected", shares, whole.difference(at_server for _, at_server in groups))
     for turnout in turnouts:
         # If one of the two is ignored, that is the one.
-        ends = (node_name(turnout.group, 0), node_name(turnout.group, turnout.demand.count))
-        if turnout.has_one_more and not any(map(inventory.ignores, ends)):
-            comparison.add("unexpected", Finding.NODE, turnout.either)
+        if turnout.has_one_more and not any(map(ignores, turnout.ends)):
+            yield Finding("unexpected", Finding.NODE, " or ".join(turnout.ends))
 
 
 def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:
@@ -204,17 +181,15 @@ def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:
     return counts
 
 
-def _compare_queues(comparison: Comparison) -> None:
-    queues, replies = comparison.inventory.queues, comparison.replies
-    if not queues:
-        return
+def _off_queues(comparison: Comparison) -> Iterator[Finding]:
+    replies = comparison.replies
     consumers = replies.consumers()
-    unheard = len(replies.unheard(ACTIVE_QUEUES))
+    unheard = len(replies.unheard(ACTIVE_QUEUES)) if comparison.inventory.queues else 0
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
-    for name, limit in queues.items():
-        number = len(consumers.get(name, ()))
+    for name, limit in comparison.inventory.queues.items():
+        count = len(consumers.get(name, ()))
         # Each of those who were not heard may consume from it as well.
-        if nobody_heard or limit.side_of(number) != limit.side_of(number + unheard):
+        if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
             comparison.undecided.append(name)
-        elif limit.side_of(number):
-            comparison.add("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, number, limit))
+        elif limit.side_of(count):
+            yield Finding("queues", Finding.QUEUE, name, causes=[Cause(Cause.OFF_LIMIT, count, limit)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.pattern import first_match
@@ -26,45 +26,42 @@ class TaskLimits:
         return limit is not None and age > limit
 
 
-def find_faults(comparison: Comparison) -> None:
-    """Add the workers that are malfunctioning or duplicate."""
+def find_faults(comparison: Comparison) -> Iterator[Finding]:
+    """Yield the workers that are malfunctioning or duplicate."""
     replies = comparison.replies
     causes: dict[str, list[Cause]] = {}
 
     def blame(nodes: Iterable[str], cause: Cause) -> None:
-        for worker in {worker: None for worker in map(comparison.claimed, nodes) if worker}:
+        for worker in set(filter(None, map(comparison.claimed, nodes))):
             causes.setdefault(worker, []).append(cause)
 
     blame(replies.errors, Cause(Cause.ERROR))
     blame((node for node, queues in replies.told.get(ACTIVE_QUEUES, {}).items() if not queues), Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
         blame(nodes, Cause(Cause.SILENT, question))
-    if comparison.inventory.task_limits:
-        for worker, overdue in _judge_tasks(comparison).items():
-            causes.setdefault(worker, []).append(overdue)
+    for worker, overdue in _overdue(comparison) if comparison.inventory.task_limits else ():
+        causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
-        comparison.add("malfunctioning", Finding.NODE, worker).causes += found
+        yield Finding("malfunctioning", Finding.NODE, worker, causes=found)
     for worker in comparison.repeated.union(filter(None, map(comparison.claimed, replies.duplicates))):
-        comparison.add("duplicate", Finding.NODE, worker)
+        yield Finding("duplicate", Finding.NODE, worker)
 
 
-def _judge_tasks(comparison: Comparison) -> dict[str, Cause]:
-    """Return the workers with tasks over their limit; note the oldest task, and what has no age."""
+def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
+    """Yield the workers with tasks over their limit; note the age of the oldest task, and the tasks without an age."""
     limits = TaskLimits(comparison.inventory.task_limits)
-    running: dict[str, dict[Task, float | None]] = {}
+    running: dict[str, set[Task]] = {}
     for node, tasks in comparison.replies.told.get(ACTIVE, {}).items():
         worker = comparison.claimed(node)
         if worker:
-            started = {task: task.age for task in tasks if isinstance(task, Task) and task.started is not None}
-            running.setdefault(worker, {}).update(started)
-    ages = [age for known in running.values() for age in known.values() if age is not None]
-    comparison.oldest_task = max(ages, default=0.0)
-    comparison.undated = {worker for worker, known in running.items() if None in known.values()}
-    found = {}
+            started = (task for task in tasks if isinstance(task, Task) and task.started is not None)
+            running.setdefault(worker, set()).update(started)
+    comparison.oldest_task = max((task.age or 0.0 for tasks in running.values() for task in tasks), default=0.0)
     for worker, known in running.items():
-        dated = [(age, task.name) for task, age in known.items() if age is not None]
-        overdue = [(age, name) for age, name in dated if limits.is_over(name, age)]
+        ages = [(task.age, task.name) for task in known if task.age is not None]
+        overdue = [(age, name) for age, name in ages if limits.is_over(name, age)]
+        if len(ages) < len(known):
+            comparison.undated.add(worker)
         if overdue:
             seconds, name = max(overdue)
-            found[worker] = Cause(Cause.OVERDUE, name, seconds, len(overdue))
-    return found
+            yield worker, Cause(Cause.OVERDUE, name, seconds, len(overdue))

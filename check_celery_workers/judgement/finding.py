@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-Unanswered = Mapping[Question, Collection[str]]
+# What a group has its share in: its workers that are missing, or unexpected: how many, their names, whether all are.
+Share = tuple[Group, int, Iterator[str], bool]
 
 
 class Cause:
@@ -36,110 +37,78 @@ class Cause:
 
 
 class Finding:
-    """What accounts for some workers that are missing, unexpected, ... or for one queue.
-
-    metric: the label of the metric that it counts in
-    kind: SERVER, GROUP, NODE, PATTERN or QUEUE
-    name: of what it is; of two names of which one is meant, and nobody can know which, both
-    count: how many workers, or queues, it accounts for
-    node: the name of the worker, if it accounts for one that has a name
-    causes: what is wrong, as far as there is more to say than the metric
-    """
+    """What accounts for some workers that are missing, unexpected, ... or for one queue."""
 
     # In the order of the output.
     SERVER, GROUP, NODE, PATTERN, QUEUE = range(5)
 
     __slots__ = ("causes", "count", "kind", "metric", "name", "node")
 
-    def __init__(self, metric: str, kind: int, name: str, count: int = 1) -> None:
+    def __init__(self, metric: str, kind: int, name: str, count: int = 1, causes: Collection[Cause] = ()) -> None:
+        """Take the label of the metric that it counts in, what it is about, and how many workers it accounts for.
+
+        Of two names of which one is meant, and nobody can know which, it has both.
+        """
         self.metric = metric
         self.kind = kind
         self.name = name
         self.count = count
+        # The name of the worker, if it accounts for one that has a name.
         self.node = name if kind == Finding.NODE else ""
-        self.causes: list[Cause] = []
+        self.causes = causes
 
     @property
     def is_final(self) -> bool:
         """Whether no reply that is still to come can undo it."""
-        lacks = any(
-            cause.kind == Cause.OFF_LIMIT and cause.facts[1].side_of(cause.facts[0]) < 0 for cause in self.causes
-        )
-        return self.metric != "missing" and not lacks
-
-
-class Share:
-    """What a group has its share in: `count` workers that are missing, or unexpected; `is_all` of the group that is."""
-
-    __slots__ = ("count", "group", "is_all", "nodes")
-
-    def __init__(self, group: Group, count: int, nodes: Iterator[str], is_all: bool) -> None:
-        self.group = group
-        self.count = count
-        self.nodes = nodes
-        self.is_all = is_all
+        limits = [cause.facts for cause in self.causes if cause.kind == Cause.OFF_LIMIT]
+        return self.metric != "missing" and not any(limit.side_of(number) < 0 for number, limit in limits)
 
 
 def roll_up(metric: str, shares: Iterable[Share], servers: Container[str]) -> Iterator[Finding]:
     """Yield what accounts for these workers: the whole `servers`, groups of which all are in it, and single workers."""
     rolled: dict[str, Finding] = {}
-    for share in shares:
-        name, at_server = share.group
+    for (name, at_server), count, nodes, is_all in shares:
         if at_server in rolled:
-            rolled[at_server].count += share.count
+            rolled[at_server].count += count
             rolled[at_server].node = ""
         elif at_server in servers:
-            finding = rolled[at_server] = Finding(metric, Finding.SERVER, at_server[1:], share.count)
-            finding.node = next(share.nodes) if share.count == 1 else ""
-        elif share.is_all and share.count > 1:
-            yield Finding(metric, Finding.GROUP, f"{name}{at_server}", share.count)
+            finding = rolled[at_server] = Finding(metric, Finding.SERVER, at_server[1:], count)
+            finding.node = next(nodes) if count == 1 else ""
+        elif is_all and count > 1:
+            yield Finding(metric, Finding.GROUP, f"{name}{at_server}", count)
         else:
-            for node in share.nodes:
-                yield Finding(metric, Finding.NODE, node)
+            yield from (Finding(metric, Finding.NODE, node) for node in nodes)
     yield from rolled.values()
 
 
 class Comparison:
-    """The inventory against the replies.
+    """The inventory against the replies, and what of it is in doubt."""
 
-    unanswered: the node names that kept silent on each question that they were asked
-    present: how many of those that must or may be there replied
-    servers: on how many servers these are
-    unclaimed: the workers that replied and that no EXPECTED has claimed
-    repeated: names of workers of which an index replied in two spellings, `w-1` and `w-01`
-    copied: EXPECTED that look as if a node name was copied: of COUNT workers, only the one of that name replied
-    oldest_task: for how many seconds the oldest task has run; None without a limit for tasks
-    undated: workers with a task of which nobody can know how long it has run
-    undecided: queues of which nobody can know whether enough workers consume from them
-    seconds: how long it took to ask; None if nobody was asked
-    doubts, in_doubt: what cannot be known, and the labels of the metrics that this makes doubtful
-    withdrawn: findings that are in doubt
-    """
-
-    def __init__(self, inventory: Inventory, replies: Replies, unanswered: Unanswered) -> None:
+    def __init__(
+        self, inventory: Inventory, replies: Replies, unanswered: Mapping[Question, Collection[str]] | None = None
+    ) -> None:
+        """Note what is compared; `unanswered` are the nodes that kept silent on a question that they were asked."""
         self.inventory = inventory
         self.replies = replies
-        self.unanswered = unanswered
+        self.unanswered = unanswered or {}
+        # How many of those that must or may be there replied, and on which servers; what no EXPECTED has claimed.
         self.present = 0
         self.servers: set[str] = set()
         self.unclaimed: dict[Group, set[str]] = {}
+        # Workers of which an index replied in two spellings; COUNTs of which only the worker of that name replied.
         self.repeated: set[str] = set()
         self.copied: list[tuple[Group, int]] = []
         self.findings: list[Finding] = []
+        # In seconds: the age of the oldest task, where tasks have limits; how long it took to ask.
         self.oldest_task: float | None = None
+        self.seconds: float | None = None
+        # Workers with a task of an age that nobody can know; queues of which nobody knows whether they are off limits.
         self.undated: set[str] = set()
         self.undecided: list[str] = []
-        self.seconds: float | None = None
+        # What cannot be known, the labels of the metrics, and the findings, that this makes doubtful.
         self.doubts: list[Doubt] = []
         self.in_doubt: set[str] = set()
         self.withdrawn: list[Finding] = []
-
-    def add(self, metric: str, kind: int, name: str, cause: Cause | None = None) -> Finding:
-        """Add a finding and return it."""
-        finding = Finding(metric, kind, name)
-        finding.causes += [cause] if cause else []
-        self.findings.append(finding)
-        return finding
 
     def count(self, metric: str) -> int:
         """Return how many workers, or queues, the findings of a metric account for."""

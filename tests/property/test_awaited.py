@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.judgement.compare import compare
+from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.node import split_node
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.replies.text import TextReader
@@ -59,4 +60,4 @@ def test_what_is_still_awaited_is_what_is_missing(
         reader, inquiry = TextReader(), Inquiry()
         reader.feed(text)
         inquiry.add(None, [reader.finish()])
-        assert awaited.missing == compare(inventory, inquiry.replies).count("missing")
+        assert awaited.missing == compare(Comparison(inventory, inquiry.replies)).count("missing")
