@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from check_celery_workers import streams
 from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.expected.inventory import Awaited, Inventory
+from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.plugin import OK, UNKNOWN, Workers, judge
 from check_celery_workers.replies.doubt import doubt_of
 from check_celery_workers.replies.output import Inquiry
@@ -99,23 +100,23 @@ def _describe(settings: Settings) -> tuple[str, int]:
     # Whatever is expected later: nothing may be in doubt now.
     doubt = doubt_of(texts, lacking=True) or doubt_of(texts, lacking=False)
     if doubt:
-        raise CannotJudge(explain_doubt(doubt, replied=replies.count))
+        raise CannotJudge(explain_doubt(doubt, Comparison(Inventory(), replies)))
     if not replies.count:
         raise CannotJudge("no worker replied, so there is nothing to write")
     return "".join(f"{line}\n" for line in baseline(replies.groups, replies.consumers())), OK
 
 
 def _inventory(settings: Settings, deadline: float) -> Inventory:
-    inventory = Inventory(settings.first_index)
+    inventory = Inventory(settings.numbered_from)
     for text in settings.expected:
         inventory.expect(text)
-    for file in settings.expect_files:
+    for file in settings.expect_file:
         inventory.expect_lines(read_file(file, deadline), file)
-    for text in settings.queues:
+    for text in settings.queue:
         inventory.expect_queue(text)
     if not inventory:
         raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
-    inventory.task_limits = settings.task_limits
+    inventory.task_limits = settings.task_limit
     inventory.ignore(settings.ignore)
     return inventory
 

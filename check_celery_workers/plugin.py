@@ -17,7 +17,7 @@ from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.judgement.metrics import JUDGED, ROWS, note_doubts
 from check_celery_workers.judgement.threshold import Threshold
-from check_celery_workers.replies.doubt import unanswered
+from check_celery_workers.replies.doubt import later_answers
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.report.sentences import status_line
 from check_celery_workers.report.verdict import NAME, Verdict, explain_doubt, unknown
@@ -27,12 +27,6 @@ UNKNOWN = int(nagiosplugin.Unknown)
 
 # Where all the time went into reading, the comparison has this many seconds still.
 _LEAST = 1.0
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Union
-
-    Thresholds = Mapping[str, tuple[Union[Threshold, None], Union[Threshold, None]]]
 
 
 class Workers(nagiosplugin.Resource):
@@ -68,11 +62,12 @@ class Workers(nagiosplugin.Resource):
             # A stream ends by itself: nobody waits for what is still to come.
             self.inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
             with _within(self._deadline):
-                comparison = compare(Comparison(self.inventory, self.inquiry.replies, unanswered(self.inquiry)))
+                unanswered = {question: silent for question, silent, doubt in later_answers(self.inquiry) if not doubt}
+                comparison = compare(Comparison(self.inventory, self.inquiry.replies, unanswered))
                 note_doubts(comparison, self.inquiry)
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error
-        comparison.seconds = time.monotonic() - started if self._timed else None
+        comparison.seconds = round(time.monotonic() - started, 3) if self._timed else None
         self.comparison = comparison
         metrics = []
         for row in ROWS:
@@ -83,30 +78,6 @@ class Workers(nagiosplugin.Resource):
                 most = row.most(self.inventory)
                 metrics.append(nagiosplugin.Metric(row.label, value, row.unit, 0, most, context))
         return metrics
-
-
-class CountContext(nagiosplugin.Context):
-    """Judges a count."""
-
-    def __init__(self, name: str, warning: Threshold | None, critical: Threshold | None) -> None:
-        super().__init__(name)
-        self._warning = warning
-        self._critical = critical
-
-    def evaluate(self, metric: nagiosplugin.Metric, resource: nagiosplugin.Resource) -> nagiosplugin.Result:
-        """Return the state of the metric."""
-        return self._scalar(metric).evaluate(metric, resource)
-
-    def performance(
-        self, metric: nagiosplugin.Metric, resource: nagiosplugin.Resource
-    ) -> nagiosplugin.Performance | None:
-        """Return the perfdata of the metric, with its thresholds in absolute numbers."""
-        return self._scalar(metric).performance(metric, resource)
-
-    def _scalar(self, metric: nagiosplugin.Metric) -> nagiosplugin.ScalarContext:
-        most = int(metric.max or 0)
-        warning, critical = (limit.range_of(most) if limit else None for limit in (self._warning, self._critical))
-        return nagiosplugin.ScalarContext(self.name, warning, critical)
 
 
 class StatusLine(nagiosplugin.Summary):
@@ -137,27 +108,29 @@ class StatusLine(nagiosplugin.Summary):
         return status_line(comparison, problems, ok, self._workers.inquiry.is_blank)
 
 
-def judge(workers: Workers, thresholds: Thresholds) -> tuple[Verdict, int]:
-    """Return the verdict on the workers, and its exit code.
+def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Threshold | None]]) -> tuple[Verdict, int]:
+    """Return the verdict on the workers, by the warning and the critical threshold of each metric, and its exit code.
 
     What is in doubt makes it UNKNOWN, unless something that is certain is CRITICAL.
     """
-    contexts = [CountContext(label, *limits) for label, limits in thresholds.items()]
-    check = nagiosplugin.Check(workers, *contexts, StatusLine(workers))
+    check = nagiosplugin.Check(workers, StatusLine(workers))
+    for row in JUDGED:
+        most = row.most(workers.inventory) or 0
+        warning, critical = (limit.range_of(most) if limit else None for limit in thresholds[row.label])
+        check.add(nagiosplugin.ScalarContext(row.label, warning, critical))
     check()
     comparison = workers.comparison
-    if comparison is None or (comparison.doubts and check.state != nagiosplugin.Critical):
-        verdict = unknown(explain_doubt(comparison.doubts[0], comparison) if comparison else check.summary_str)
-        verdict.comparison = comparison
-        return verdict, UNKNOWN
-    critical = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
+    if comparison is None:
+        return unknown(check.summary_str), UNKNOWN
+    if comparison.doubts and check.state != nagiosplugin.Critical:
+        return unknown(explain_doubt(comparison.doubts[0], comparison), comparison), UNKNOWN
     # Numbers in doubt are not shown, but for those that are bad enough already.
+    critical = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
     doubtful = comparison.in_doubt - critical
     perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
-    verdict = Verdict(str(check.state).upper(), check.summary_str, perfdata)
-    verdict.explanations = list(_explain(check.results, doubtful))
-    verdict.comparison, verdict.inquiry = comparison, workers.inquiry
-    return verdict, check.exitcode
+    explanations = list(_explain(check.results, doubtful))
+    state = str(check.state).upper()
+    return Verdict(state, check.summary_str, comparison, workers.inquiry, perfdata, explanations), check.exitcode
 
 
 def _explain(results: nagiosplugin.Results, doubtful: Container[str]) -> Iterator[str]:
@@ -172,7 +145,7 @@ def _explain(results: nagiosplugin.Results, doubtful: Container[str]) -> Iterato
 def _judged(results: nagiosplugin.Results) -> Iterator[tuple[nagiosplugin.Metric, ServiceState]]:
     """Yield the metrics that have thresholds, with their states, the worst first."""
     for result in results:
-        if result.metric and isinstance(result.context, CountContext):
+        if result.metric and result.metric.context != "default":
             yield result.metric, result.state
 
 

@@ -94,14 +94,7 @@ class QueueLimit(Limit):
     __slots__ = ()
 
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Union
-
-    Expected = Union[Count, Span, Limit]
-
-
-def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
+def parse(text: str, in_file: bool = False) -> Iterator[Count | Span | Limit]:
     """Yield what an EXPECTED asks for: one thing, or with braces several.
 
     Raises WrongError.
@@ -155,7 +148,7 @@ def is_plain(text: str, group: Group) -> bool:
     return text.isprintable() and text[0] not in "#-" and not isinstance(expected, Limit) and expected.group == group
 
 
-def _parse_one(text: str, exact: bool, in_file: bool) -> Expected:
+def _parse_one(text: str, exact: bool, in_file: bool) -> Count | Span | Limit:
     if text.split() != [text]:
         explain_white_space(text)
     limit = "=" in text and re.fullmatch(_LIMIT, text)

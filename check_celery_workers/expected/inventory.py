@@ -11,10 +11,6 @@ from check_celery_workers.expected.mistakes import WrongError, names_copied
 from check_celery_workers.node import UNNUMBERED, Group, node_name, number, numbers, printable
 from check_celery_workers.pattern import first_match
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from check_celery_workers.expected.grammar import Expected
-
 _COMMENT = r"(?:^|\s)#.*"
 
 
@@ -159,7 +155,7 @@ class Inventory:
                 except WrongError as wrong:
                     raise UsageError(f"{printable(file)}:{place}: {wrong}") from None
 
-    def _add(self, expected: Expected) -> None:
+    def _add(self, expected: Count | Span | Limit) -> None:
         if isinstance(expected, Span):
             self._add_span(expected.group, expected.first, expected.last)
         elif isinstance(expected, QueueLimit):

@@ -74,13 +74,13 @@ def names_copied(group: Group, one: int, other: int) -> WrongError:
     return WrongError(
         "NAME-COUNT@SERVER means COUNT workers, and of these some are expected already",
         "NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER",
-        own=f"it means {_in_words(other)}, some of which are expected already; for the one worker of that name "
+        own=f"it means {in_words(other, 'worker')}, some of which are expected already; for the one worker of that name "
         f"write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, or let "
         "--baseline write it",
     )
 
 
-def _in_words(number: int) -> str:
-    """Return a number of workers in words: "two workers"."""
+def in_words(number: int, noun: str) -> str:
+    """Return a number of things in words: "two workers"."""
     words = _WORDS[number] if number < len(_WORDS) else f"{number:,}"
-    return f"{words} worker{'s' * (number != 1)}"
+    return f"{words} {noun}{'s' * (number != 1)}"

@@ -56,7 +56,8 @@ def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
         if worker:
             started = (task for task in tasks if isinstance(task, Task) and task.started is not None)
             running.setdefault(worker, set()).update(started)
-    comparison.oldest_task = max((task.age or 0.0 for tasks in running.values() for task in tasks), default=0.0)
+    every = [task.age for tasks in running.values() for task in tasks if task.age is not None]
+    comparison.oldest_task = round(max(every, default=0.0), 1)
     for worker, known in running.items():
         ages = [(task.age, task.name) for task in known if task.age is not None]
         overdue = [(age, name) for age, name in ages if limits.is_over(name, age)]

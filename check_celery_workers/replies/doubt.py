@@ -18,26 +18,20 @@ _NOT_WHOLE = "the status text is not whole"
 class Doubt:
     """Why something cannot be known.
 
-    problem, reason: what is wrong with a text, and the line of it that says why, or ""
+    problem, reason: what is wrong with a text, and the line of it that says why, or ""; no problem: nobody was asked
     counts: whether it makes a difference who has replied and who has not
+    question, silent: what it is about, None for who is there; the nodes that did not answer that
     """
 
-    def __init__(self, problem: str, reason: str = "", counts: bool = True) -> None:
-        self.problem = problem
-        self.reason = reason
-        self.counts = counts
-        # The nodes that did not answer a later question, and that question.
+    def __init__(self, problem: str = "", reason: str = "", counts: bool = True) -> None:
+        self.problem, self.reason, self.counts = problem, reason, counts
         self.question: Question | None = None
         self.silent: Collection[str] = ()
 
-
-class Untold(Doubt):
-    """Of these nodes, which replied, nobody has seen the answer to a question."""
-
-    def __init__(self, question: Question, silent: Collection[str]) -> None:
-        super().__init__("", counts=False)
-        self.question: Question = question
-        self.silent = silent
+    def about(self, question: Question, silent: Collection[str]) -> Doubt:
+        """Return it as a doubt about the answers to this question, which these nodes did not give."""
+        self.question, self.silent = question, silent
+        return self
 
 
 def doubt_of(texts: Sequence[Text], lacking: bool) -> Doubt | None:
@@ -50,27 +44,13 @@ def doubt_of(texts: Sequence[Text], lacking: bool) -> Doubt | None:
     return doubts[-1] if all(doubts) else None
 
 
-def doubts_about_answers(inquiry: Inquiry) -> list[Doubt]:
-    """Return what is doubtful about the answers to each later question."""
-    doubts = []
-    for question, texts, silent in _later(inquiry):
-        doubt = doubt_of(texts, bool(silent))
-        if doubt:
-            doubt.question, doubt.silent = question, silent
-            doubts.append(doubt)
-    return doubts
-
-
-def unanswered(inquiry: Inquiry) -> dict[Question, set[str]]:
-    """Return the nodes that did not answer each later question, though it was asked and the text came to its end."""
-    return {question: silent for question, texts, silent in _later(inquiry) if not doubt_of(texts, bool(silent))}
-
-
-def _later(inquiry: Inquiry) -> Iterator[tuple[Question, Sequence[Text], set[str]]]:
-    """Yield each later question, its texts, and who replied to the first one and not to it."""
+def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt | None]]:
+    """Yield each later question, the nodes that replied to the first one and not to it, and what is doubtful there."""
     for asked in inquiry.asked[1:]:
         if asked.question:
-            yield asked.question, asked.texts, inquiry.asked[0].replies.nodes() - asked.replies.nodes()
+            silent = inquiry.asked[0].replies.nodes() - asked.replies.nodes()
+            doubt = doubt_of(asked.texts, bool(silent))
+            yield asked.question, silent, doubt and doubt.about(asked.question, silent)
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

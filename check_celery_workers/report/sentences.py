@@ -8,7 +8,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, natural, node_name, number, printable
-from check_celery_workers.replies.doubt import Untold
+from check_celery_workers.replies.doubt import Doubt
 from check_celery_workers.replies.output import Replies
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
@@ -101,12 +101,13 @@ _CAUSES: dict[int, Callable[..., str]] = {
 }
 
 
-def untold(doubt: Untold, comparison: Comparison) -> str:
+def untold(doubt: Doubt, comparison: Comparison) -> str:
     """Return why an answer is lacking that something needs, and whose if it is not everybody's."""
     if not comparison.undated.isdisjoint(doubt.silent):
         return _NO_START
-    question = doubt.question
-    whose = ""
+    question, whose = doubt.question, ""
+    if question is None:
+        return doubt.problem
     if question in comparison.replies.told:
         nodes = sorted(map(printable, doubt.silent), key=natural)
         whose = f" of {nodes[0]}" + (f" and {len(nodes) - 1:,} more" if len(nodes) > 1 else "")

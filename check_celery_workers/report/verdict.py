@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from check_celery_workers.judgement.finding import Comparison, Finding
 from check_celery_workers.judgement.metrics import ROWS
 from check_celery_workers.node import natural, printable
-from check_celery_workers.replies.doubt import Doubt, Untold
+from check_celery_workers.replies.doubt import Doubt
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.report import sentences
 
@@ -26,51 +26,47 @@ _ORDER = [row.label for row in ROWS]
 class Verdict:
     """What a check says.
 
-    state: OK, WARNING, CRITICAL or UNKNOWN
-    status_line: what is wrong, or that nothing is
-    perfdata: the metrics as perfdata
-    explanations: how each state came about, a line each
+    state, status_line: OK, WARNING, CRITICAL or UNKNOWN; what is wrong, or that nothing is
     comparison, inquiry: what it is about; None if it did not come to that
+    perfdata, explanations: the metrics as perfdata; how each state came about, a line each
     """
 
-    def __init__(self, state: str, status_line: str, perfdata: Sequence[str] = ()) -> None:
-        self.state = state
-        self.status_line = status_line
-        self.perfdata = perfdata
-        self.explanations: Sequence[str] = ()
-        self.comparison: Comparison | None = None
-        self.inquiry = Inquiry()
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether nobody can know the state; then the findings are those who are silent, and no more is told."""
-        return self.state == "UNKNOWN"
+    def __init__(  # noqa: PLR0913, PLR0917 -- all that a verdict consists of
+        self,
+        state: str,
+        status_line: str,
+        comparison: Comparison | None = None,
+        inquiry: Inquiry | None = None,
+        perfdata: Sequence[str] = (),
+        explanations: Sequence[str] = (),
+    ) -> None:
+        self.state, self.status_line, self.perfdata, self.explanations = state, status_line, perfdata, explanations
+        self.comparison, self.inquiry = comparison, inquiry
 
     def output(self, verbose: int = 0, raw: str = "") -> str:
         """Return the output, at most MOST_BYTES of it; `raw` is the beginning of the text, if it is to be shown.
 
-        The perfdata always go on the first line: NRPE may cut at 1 KiB.
+        The perfdata always go on the first line: NRPE may cut at 1 KiB. Those who are silent are the findings of an
+        UNKNOWN.
         """
-        top = f"{NAME} {self.state} - {self.status_line}"
-        if self.perfdata:
-            top += f" | {' '.join(self.perfdata)}"
+        top = " | ".join(filter(None, (f"{NAME} {self.state} - {self.status_line}", " ".join(self.perfdata))))
+        is_unknown = self.state == "UNKNOWN"
         findings: Sequence[Finding] = []
         if self.comparison:
             doubts = self.comparison.doubts
-            findings = _silent(doubts[0], self.comparison) if self.is_unknown else self.comparison.findings
-        lines = (sentences.sentence(finding, self.is_unknown) for finding in in_order(findings))
+            findings = _silent(doubts[0], self.comparison) if is_unknown else self.comparison.findings
+        lines = (sentences.sentence(finding, is_unknown) for finding in in_order(findings))
         return fit(top, lines, len(findings), self._details(verbose, raw, bool(findings)))
 
     def _details(self, verbose: int, raw: str, has_findings: bool) -> Iterator[str]:
-        comparison = self.comparison
-        if comparison and not self.is_unknown:
-            yield from sentences.hints(comparison, self.inquiry.is_blank)
-            yield from (f"In doubt: {explain_doubt(doubt, comparison)}" for doubt in comparison.doubts)
-        if comparison and verbose and (has_findings or not self.is_unknown):
-            yield from sentences.online(comparison.replies)
-        if comparison and verbose >= 2 and not self.is_unknown:
+        if self.comparison and self.inquiry:
+            yield from sentences.hints(self.comparison, self.inquiry.is_blank)
+            yield from (f"In doubt: {explain_doubt(doubt, self.comparison)}" for doubt in self.comparison.doubts)
+        if self.comparison and verbose and (self.inquiry or has_findings):
+            yield from sentences.online(self.comparison.replies)
+        if self.comparison and verbose >= 2 and self.inquiry:
             yield from self.explanations
-            yield from sentences.numbering(comparison.inventory, comparison.replies)
+            yield from sentences.numbering(self.comparison.inventory, self.comparison.replies)
             if self.inquiry.passed_over:
                 yield f"Passed over in the status text: {self.inquiry.passed_over}"
         if raw:
@@ -80,31 +76,30 @@ class Verdict:
             yield from map(quotable, raw.splitlines())
 
 
-def unknown(reason: str) -> Verdict:
+def unknown(reason: str, comparison: Comparison | None = None) -> Verdict:
     """Return the verdict that the state cannot be known, and why."""
-    return Verdict("UNKNOWN", printable(" ".join(reason.split()), 900))
+    return Verdict("UNKNOWN", printable(" ".join(reason.split()), 900), comparison)
 
 
-def explain_doubt(doubt: Doubt, comparison: Comparison | None = None, replied: int = 0) -> str:
-    """Return why something cannot be known, and whom that is about; without a comparison, `replied` is all that counts.
+def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
+    """Return why something cannot be known, and whom that is about.
 
     "celery did not end before the timeout, 4 of 5 workers had answered, no answer from mail@app1"
     """
-    if comparison and isinstance(doubt, Untold):
+    if not doubt.problem:
         return sentences.untold(doubt, comparison)
-    lines = doubt.problem
-    findings = _silent(doubt, comparison) if comparison else []
-    expected = comparison.inventory.size if comparison else 0
-    replied = comparison.replies.count if comparison else replied
-    if doubt.question and findings:
-        lines += f", {replied - len(findings):,} of {replied:,} workers had answered to {doubt.question.name}"
+    words = doubt.problem
+    silent = _silent(doubt, comparison)
+    expected, replied = comparison.inventory.size, comparison.replies.count
+    if doubt.question and silent:
+        words += f", {replied - len(silent):,} of {replied:,} workers had answered to {doubt.question.name}"
     elif doubt.counts and expected:
-        lines += f", {expected - sum(finding.count for finding in findings):,} of {expected:,} workers had answered"
+        words += f", {expected - sum(finding.count for finding in silent):,} of {expected:,} workers had answered"
     elif doubt.counts:
-        lines += f", {sentences.count_of(replied, 'worker')} had answered"
-    if findings:
-        lines += f", no answer from {_names(findings)}"
-    return f"{lines}: {doubt.reason}" if doubt.reason else lines
+        words += f", {sentences.count_of(replied, 'worker')} had answered"
+    if silent:
+        words += f", no answer from {_names(silent)}"
+    return f"{words}: {doubt.reason}" if doubt.reason else words
 
 
 def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
@@ -128,23 +123,17 @@ def _names(findings: list[Finding]) -> str:
 
 def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield the findings in output order, at most those that can fit."""
+    from heapq import nsmallest
+
     places: dict[tuple[int, int], list[Finding]] = {}
     for finding in findings:
         places.setdefault((_ORDER.index(finding.metric), finding.kind), []).append(finding)
     left = _MOST_LINES
     for place in sorted(places):
         found = places[place]
-        yield from found[:left] if place[1] == Finding.PATTERN else _first(found, left)
+        is_ordered = place[1] == Finding.PATTERN
+        yield from found[:left] if is_ordered else nsmallest(left, found, key=lambda finding: natural(finding.name))
         left = max(0, left - len(found))
-
-
-def _first(findings: list[Finding], most: int) -> list[Finding]:
-    if len(findings) <= most:
-        return sorted(findings, key=lambda finding: natural(finding.name))
-    # Imported here: rarely needed, and imports cost start-up.
-    from heapq import nsmallest
-
-    return nsmallest(most, findings, key=lambda finding: natural(finding.name))
 
 
 def fit(top: str, lines: Iterable[str], count: int, more: Iterable[str]) -> str:

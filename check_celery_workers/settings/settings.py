@@ -8,10 +8,11 @@ import re
 from collections.abc import Sequence
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.judgement.metrics import JUDGED
+from check_celery_workers.expected.mistakes import in_words
+from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
-from check_celery_workers.replies.question import has_placeholder
+from check_celery_workers.replies.question import QUESTIONS, has_placeholder
 from check_celery_workers.settings.options import SETTLE, parser
 
 # Words of a status command that somebody wrote without the -- before it.
@@ -21,35 +22,28 @@ _COMMANDS = {
 }
 
 
-class Settings:
-    """What the command line asks for.
+class Settings(argparse.Namespace):
+    """What the command line asks for: the options by their names, and these."""
 
-    expected, expect_files, queues: EXPECTED, files of them, and --queue, as written
-    ignore: patterns of node names
-    task_limits: patterns of task names with seconds; None for all other tasks
-    first_index: what COUNT workers are numbered from; None: as the replies show
-    thresholds: the warning and the critical one of each metric, by its label
-    timeout: seconds
-    settle: seconds to read on once every expected worker has replied; None: to the end
-    command: COMMAND, empty if the text comes on standard input
-    """
-
-    def __init__(self, options: argparse.Namespace, command: Sequence[str]) -> None:
-        self.expected: list[str] = options.expected + options.expect
-        self.expect_files: list[str] = options.expect_file
-        self.queues: list[str] = options.queue
-        self.task_limits: list[tuple[str | None, float]] = options.task_limit
-        self.ignore: list[str] = options.ignore
-        self.first_index = None if options.first_index == "auto" else int(options.first_index)
-        self.thresholds = {metric.label: _thresholds(options, metric.label) for metric in JUDGED}
-        self.timeout: float = options.timeout
-        settle = SETTLE if options.settle is None else options.settle
-        self.settle: float | None = None if options.wait or not command else settle
-        self.attempts: int = options.attempts or 1
-        self.command = command
-        self.baseline: bool = options.baseline
-        self.quiet: bool = options.quiet
-        self.verbose: int = options.verbose
+    # EXPECTED, files of them, and --queue, as written; patterns of node names to ignore.
+    expected: list[str]
+    expect_file: list[str]
+    queue: list[str]
+    ignore: list[str]
+    # Patterns of task names with seconds; None for all other tasks.
+    task_limit: list[tuple[str | None, float]]
+    # In seconds; `settle` is None to read to the end.
+    timeout: float
+    settle: float | None
+    attempts: int
+    baseline: bool
+    quiet: bool
+    verbose: int
+    # What COUNT workers are numbered from, None: as the replies show; COMMAND, empty for standard input.
+    numbered_from: int | None
+    command: list[str]
+    # The warning and the critical threshold of each metric, by its label.
+    thresholds: dict[str, tuple[Threshold | None, Threshold | None]]
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -66,30 +60,39 @@ def parse(arguments: Sequence[str]) -> Settings:
     own = [os.fsencode(argument).decode("utf-8", "surrogateescape") for argument in own]
     forgotten = next((word for word in own if not command and word.rpartition("/")[2] in _COMMANDS), None)
     try:
-        options = parser().parse_intermixed_args(own)
+        settings = parser().parse_intermixed_args(own, Settings())
     except UsageError:
         if forgotten is None:
             raise
         raise _forgotten(forgotten) from None
-    if forgotten in options.expected:
+    if forgotten in settings.expected:
         raise _forgotten(str(forgotten))
-    _check_command(options, command)
-    return Settings(options, command)
+    _check_command(settings, command)
+    settings.expected += settings.expect
+    settings.numbered_from = None if settings.first_index == "auto" else int(settings.first_index)
+    settings.thresholds = {row.label: _thresholds(settings, row) for row in JUDGED}
+    to_the_end = settings.wait or not command
+    settings.settle = None if to_the_end else SETTLE if settings.settle is None else settings.settle
+    settings.attempts = settings.attempts or 1
+    settings.command = command
+    return settings
 
 
-def _check_command(options: argparse.Namespace, command: Sequence[str]) -> None:
+def _check_command(settings: Settings, command: Sequence[str]) -> None:
     """Raise UsageError if the options and COMMAND, or its absence, do not go together."""
     if not command:
         for name in ("settle", "attempts", "wait"):
-            if getattr(options, name) not in (None, False):
+            if getattr(settings, name) not in (None, False):
                 raise UsageError(f"--{name} needs a COMMAND after --")
-    elif options.no_command:
+    elif settings.no_command:
         raise UsageError("--no-command accepts no COMMAND, leave out what follows the --")
-    elif options.queue and options.task_limit and not has_placeholder(command):
-        raise UsageError(
-            "--queue and --task-limit need two questions, write {} in COMMAND for the question: "
-            "-- celery -A proj inspect {} -t 10"
-        )
+    elif not has_placeholder(command):
+        needed = [question.option for question in QUESTIONS if getattr(settings, question.option[2:].replace("-", "_"))]
+        if len(needed) > 1:
+            raise UsageError(
+                f"{' and '.join(needed)} need {in_words(len(needed), 'question')}, write {{}} in COMMAND for the question: "
+                "-- celery -A proj inspect {} -t 10"
+            )
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -110,10 +113,9 @@ def _forgotten(word: str) -> UsageError:
     return UsageError(f"{printable(word)} looks like COMMAND, write -- before it: -- celery -A proj inspect {{}} -t 10")
 
 
-def _thresholds(options: argparse.Namespace, label: str) -> tuple[Threshold | None, Threshold | None]:
+def _thresholds(settings: Settings, row: Row) -> tuple[Threshold | None, Threshold | None]:
     """Return the warning and the critical threshold of a metric; its defaults if neither is given."""
-    warning, critical = (getattr(options, f"{label}_{severity}") for severity in ("warning", "critical"))
+    warning, critical = (getattr(settings, f"{row.label}_{severity}") for severity in ("warning", "critical"))
     if warning is None and critical is None:
-        (metric,) = (metric for metric in JUDGED if metric.label == label)
-        warning, critical = (text and Threshold(text) for text in (metric.warning, metric.critical))
+        warning, critical = (text and Threshold(text) for text in (row.warning, row.critical))
     return warning, critical

@@ -13,13 +13,6 @@ from check_celery_workers.replies.question import Question
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Source
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Union
-
-    # Opens the source of the text that answers a question; None is whatever the source asks by itself.
-    Open = Callable[[Union[Question, None]], Source]
-
 # How long a body may take after its node where nobody knows whether there will be one.
 _GRACE = 0.1
 
@@ -29,7 +22,7 @@ class Reader:
 
     def __init__(
         self,
-        open_source: Open,
+        open_source: Callable[[Question | None], Source],
         deadline: float,
         *,
         settle: float | None = None,
@@ -38,6 +31,7 @@ class Reader:
     ) -> None:
         """Read what `open_source` gives, up to `attempts` times while workers are missing or it fails.
 
+        open_source: opens the text that answers a question; None is whatever it asks by itself
         deadline: a time of `time.monotonic`, in seconds, after which it is not read another time
         settle: seconds to read on once every awaited worker has replied; None: to the end of the text
         watch: is called with each text as it comes, how many have replied by then and how many are expected
