@@ -16,14 +16,7 @@ from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.plugin import OK, UNKNOWN, Workers, judge
 from check_celery_workers.replies.doubt import doubt_of
 from check_celery_workers.replies.output import Inquiry
-from check_celery_workers.replies.question import (
-    ACTIVE_QUEUES,
-    Question,
-    fill_in,
-    has_placeholder,
-    question_of,
-    questions_for,
-)
+from check_celery_workers.replies.question import ACTIVE_QUEUES, Question, asked_by, fill_in, questions_for
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt, unknown
 from check_celery_workers.settings.options import Asked
 from check_celery_workers.settings.settings import Settings, parse
@@ -146,4 +139,4 @@ def _ask(
         return Stream(0, "standard input", deadline)
 
     reader = Reader(open_source, deadline, settle=settings.settle, attempts=settings.attempts, watch=watch)
-    return reader.read(questions if has_placeholder(command) else (question_of(command),), awaited)
+    return reader.read(asked_by(command, questions), awaited)

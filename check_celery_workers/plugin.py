@@ -48,9 +48,7 @@ class Workers(nagiosplugin.Resource):
         self.inventory = inventory
         self.inquiry = Inquiry()
         self.comparison: Comparison | None = None
-        self._ask = ask
-        self._deadline = deadline
-        self._timed = timed
+        self._ask, self._deadline, self._timed = ask, deadline, timed
 
     def probe(self) -> list[nagiosplugin.Metric]:
         """Ask, compare, and return all metrics at once.
@@ -125,8 +123,8 @@ def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Thr
     if comparison.doubts and check.state != nagiosplugin.Critical:
         return unknown(explain_doubt(comparison.doubts[0], comparison), comparison), UNKNOWN
     # Numbers in doubt are not shown, but for those that are bad enough already.
-    critical = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
-    doubtful = comparison.in_doubt - critical
+    alerts = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
+    doubtful = comparison.in_doubt - alerts
     perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
     explanations = list(_explain(check.results, doubtful))
     state = str(check.state).upper()

@@ -18,13 +18,7 @@ import re
 from collections.abc import Iterator
 from sys import intern
 
-from check_celery_workers.expected.mistakes import (
-    FORMS,
-    WrongError,
-    explain_first_mistakes,
-    explain_white_space,
-    is_implausible,
-)
+from check_celery_workers.expected.mistakes import FORMS, WrongError, explain_typos, explain_white_space, is_implausible
 from check_celery_workers.node import UNNUMBERED, Group, printable
 from check_celery_workers.pattern import is_wild
 
@@ -60,9 +54,7 @@ class Span:
     __slots__ = ("first", "group", "last")
 
     def __init__(self, group: Group, first: int, last: int) -> None:
-        self.group = group
-        self.first = first
-        self.last = last
+        self.group, self.first, self.last = group, first, last
 
 
 class Limit:
@@ -71,9 +63,7 @@ class Limit:
     __slots__ = ("high", "low", "name")
 
     def __init__(self, name: str, low: int, high: int | None) -> None:
-        self.name = name
-        self.low = low
-        self.high = high
+        self.name, self.low, self.high = name, low, high
 
     def side_of(self, number: int) -> int:
         """Return on which side of the limit a number is: -1 too few, 1 too many, 0 neither."""
@@ -158,7 +148,7 @@ def _parse_one(text: str, exact: bool, in_file: bool) -> Count | Span | Limit:
         raise WrongError("it is not a node name", FORMS)
     if limit:
         return _parse_pattern(limit)
-    explain_first_mistakes(text)
+    explain_typos(text)
     return _parse_fixed(text, exact)
 
 

@@ -47,7 +47,7 @@ def explain_white_space(text: str) -> None:
     raise WrongError("it holds white space" if text else "it is empty", ONE_EACH)
 
 
-def explain_first_mistakes(text: str) -> None:
+def explain_typos(text: str) -> None:
     """Raise WrongError if the text is what people type first instead of a fixed form."""
     reply = re.fullmatch(_REPLY, text)
     if reply and text != reply[1]:
@@ -74,9 +74,9 @@ def names_copied(group: Group, one: int, other: int) -> WrongError:
     return WrongError(
         "NAME-COUNT@SERVER means COUNT workers, and of these some are expected already",
         "NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER",
-        own=f"it means {in_words(other, 'worker')}, some of which are expected already; for the one worker of that name "
-        f"write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, or let "
-        "--baseline write it",
+        own=f"it means {in_words(other, 'worker')}, some of which are expected already; for the one worker of that "
+        f"name write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, "
+        "or let --baseline write it",
     )
 
 

@@ -42,9 +42,7 @@ class Turnout:
 
     def __init__(self, group: Group, demand: Demand, digits: set[str]) -> None:
         """Begin with all well; `digits` are of the indexes that replied."""
-        self.group = group
-        self.demand = demand
-        self.digits = digits
+        self.group, self.demand, self.digits = group, demand, digits
         # How many of the workers expected replied; the indexes that are missing, too many, and in two spellings.
         self.present = len(digits)
         self.missing: Collection[int] = ()

@@ -49,10 +49,7 @@ class Finding:
 
         Of two names of which one is meant, and nobody can know which, it has both.
         """
-        self.metric = metric
-        self.kind = kind
-        self.name = name
-        self.count = count
+        self.metric, self.kind, self.name, self.count = metric, kind, name, count
         # The name of the worker, if it accounts for one that has a name.
         self.node = name if kind == Finding.NODE else ""
         self.causes = causes

@@ -12,15 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from check_celery_workers.errors import SourceError
 from check_celery_workers.node import Group, node_name
-from check_celery_workers.replies.question import (
-    ACTIVE,
-    ACTIVE_QUEUES,
-    QUESTIONS,
-    Question,
-    Queue,
-    Task,
-    question_shown_by,
-)
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIONS, Question, Queue, Task
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
@@ -77,28 +69,24 @@ class Replies:
 
 
 class Output:
-    """What Celery said when it was asked once.
+    """What Celery said when it was asked once: a question, replies, and an end."""
 
-    question: what it was asked; None until it is closed, and where nothing shows it
-    end: CLOSED by its last line; NOBODY replied; FAILED; CUT, a part of it is missing; or OPEN, as `inspect` of 3.1 and
-        4.x prints no closing line
-    problem, hides: how a CUT one shows that a part of it is missing; what is wrong with its last worker may be in there
-    form: what stands before its nodes
-    bodies: what each node listed below its name; None for something else than queues and tasks
-    unread: the nodes that listed something that cannot be read
-    has_error: an error stands below its replies
-    """
-
+    # Without a closing line, as `inspect` of 3.1 and 4.x has none; with it; nobody replied; failed; a part is missing.
     OPEN, CLOSED, NOBODY, FAILED, CUT = range(5)
 
     def __init__(self, end: int = OPEN) -> None:
         self.question: Question | None = None
         self.replies = Replies()
         self.end = end
-        self.problem = self.form = ""
-        self.hides = self.has_error = False
+        # How it shows that a part of it is missing, and whether what is wrong with its last worker may be in there.
+        self.problem = ""
+        self.hides = False
+        # What stands before its nodes; what each listed below its name, None for neither queues nor tasks; who listed
+        # something that cannot be read; whether an error stands below its replies.
+        self.form = ""
         self.bodies: dict[str, list[Queue | Task] | None] = {}
         self.unread: set[str] = set()
+        self.has_error = False
 
     def __bool__(self) -> bool:
         """Return whether any worker replied."""
@@ -130,7 +118,7 @@ class Output:
             if body == [] and self.question and node not in self.unread:
                 self.replies.tell(self.question, node)
             for item in body or () if node not in self.unread else ():
-                answered = question_shown_by(item, asked)
+                answered = Question.answered_by(item, asked)
                 if answered:
                     self.replies.tell(answered, node, item)
         count = self.replies.count = sum(map(len, self.replies.groups.values()))
@@ -145,7 +133,7 @@ class Output:
 
     def _shown(self) -> Question | None:
         """Return the question that what is listed shows; where nobody listed anything, `active` is assumed."""
-        shown = {question_shown_by(item, None) for item in self.items()}
+        shown = {Question.answered_by(item) for item in self.items()}
         assumed = ACTIVE if not shown and [] in self.bodies.values() else None
         return next((question for question in QUESTIONS if question in shown), assumed)
 
@@ -161,10 +149,7 @@ class Text:
     def __init__(
         self, outputs: Sequence[Output], failure: SourceError | None, others: Sequence[str], is_blank: bool
     ) -> None:
-        self.outputs = outputs
-        self.failure = failure
-        self.others = others
-        self.is_blank = is_blank
+        self.outputs, self.failure, self.others, self.is_blank = outputs, failure, others, is_blank
 
     @property
     def reason(self) -> str:

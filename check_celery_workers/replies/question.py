@@ -94,6 +94,13 @@ class Question:
         self.name, self.wire, self.what, self.kind = name, wire, what, kind
         self.is_shown_by, self.option, self.is_wanted = is_shown_by, option, is_wanted
 
+    @staticmethod
+    def answered_by(item: Queue | Task, asked: Question | None = None) -> Question | None:
+        """Return the question that this item answers: what was `asked`, or else one that only such an item answers."""
+        if asked and asked.kind and isinstance(item, asked.kind):
+            return asked
+        return next((one for one in QUESTIONS if isinstance(item, one.kind or ()) and one.is_shown_by(item)), None)
+
 
 def _has_started(task: Queue | Task) -> bool:
     return isinstance(task, Task) and task.started is not None
@@ -122,13 +129,6 @@ def questions_for(inventory: Inventory) -> tuple[Question, ...]:
     return tuple(question for question in QUESTIONS if question is ACTIVE_QUEUES or question.is_wanted(inventory))
 
 
-def question_shown_by(item: Queue | Task, asked: Question | None) -> Question | None:
-    """Return which question a worker answers with this item: the one `asked`, or one that only such an item answers."""
-    if asked and asked.kind and isinstance(item, asked.kind):
-        return asked
-    return next((one for one in QUESTIONS if isinstance(item, one.kind or ()) and one.is_shown_by(item)), None)
-
-
 def has_placeholder(command: Sequence[str]) -> bool:
     """Return whether COMMAND leaves it to the plugin which question to ask."""
     return any(PLACEHOLDER in word for word in command)
@@ -139,16 +139,16 @@ def fill_in(command: Sequence[str], question: Question | None) -> list[str]:
     return [word.replace(PLACEHOLDER, question.name) if question else word for word in command]
 
 
-def question_of(command: Sequence[str]) -> Question | None:
-    """Return the question that COMMAND asks, None if it shows none or several.
+def asked_by(command: Sequence[str], wanted: Sequence[Question]) -> Sequence[Question | None]:
+    """Return what COMMAND asks: all that is wanted if it leaves that to the plugin, or the one question that it shows.
 
-    ["celery", "-A", "proj", "inspect", "-t", "5", "active_queues"] -> ACTIVE_QUEUES
+    ["celery", "-A", "proj", "inspect", "-t", "5", "active_queues"] -> [ACTIVE_QUEUES]; None if it shows none or several
     """
+    if has_placeholder(command):
+        return wanted
     names = set(re.findall(_INSPECT, " ".join(command)))
-    if len(names) != 1:
-        return None
-    name = names.pop()
-    return next((question for question in QUESTIONS if question.name == name), None) or Question(name)
+    name = names.pop() if len(names) == 1 else ""
+    return [next((one for one in QUESTIONS if one.name == name), Question(name) if name else None)]
 
 
 def read_line(line: str) -> Queue | Task | None:

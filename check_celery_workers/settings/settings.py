@@ -89,10 +89,9 @@ def _check_command(settings: Settings, command: Sequence[str]) -> None:
     elif not has_placeholder(command):
         needed = [question.option for question in QUESTIONS if getattr(settings, question.option[2:].replace("-", "_"))]
         if len(needed) > 1:
-            raise UsageError(
-                f"{' and '.join(needed)} need {in_words(len(needed), 'question')}, write {{}} in COMMAND for the question: "
-                "-- celery -A proj inspect {} -t 10"
-            )
+            options, questions = " and ".join(needed), in_words(len(needed), "question")
+            example = "-- celery -A proj inspect {} -t 10"
+            raise UsageError(f"{options} need {questions}, write {{}} in COMMAND for the question: {example}")
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -37,10 +37,7 @@ class Reader:
         watch: is called with each text as it comes, how many have replied by then and how many are expected
         """
         self._open = open_source
-        self._deadline = deadline
-        self._settle = settle
-        self._attempts = attempts
-        self._watch = watch
+        self._deadline, self._settle, self._attempts, self._watch = deadline, settle, attempts, watch
 
     def read(self, questions: Sequence[Question | None], awaited: Awaited | None) -> Inquiry:
         """Return what came of these questions; `awaited` are the workers after which it is enough, None: everybody.

@@ -44,9 +44,7 @@ class Stream(Source):
 
     def __init__(self, fd: int, name: str, deadline: float) -> None:
         """`name` is what the stream is called in an error; `deadline` is a time of `time.monotonic`, in seconds."""
-        self._fd = fd
-        self._name = name
-        self._deadline = deadline
+        self._fd, self._name, self._deadline = fd, name, deadline
 
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines.
