@@ -138,18 +138,14 @@ def _add_command(group: argparse._ArgumentGroup) -> None:
         help="with COMMAND: run it up to N times while workers are missing or it fails, default 1",
     )
     group.add_argument(
-        "--no-command",
-        action="store_true",
-        help="accept no COMMAND after this, where others supply EXPECTED",
+        "--no-command", action="store_true", help="accept no COMMAND after this, where others supply EXPECTED"
     )
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
-        "--baseline",
-        action="store_true",
-        help="print EXPECTED lines for the workers and queues online now, and exit 0",
+        "--baseline", action="store_true", help="print EXPECTED lines for the workers and queues online now, and exit 0"
     )
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
     add(
