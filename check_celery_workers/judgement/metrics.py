@@ -8,7 +8,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.replies.doubt import Doubt, doubt_of, later_answers
 from check_celery_workers.replies.output import Inquiry
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIONS, Question
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Question
 
 
 class Row:
@@ -116,4 +116,5 @@ def note_doubts(comparison: Comparison, inquiry: Inquiry) -> None:
             doubts.setdefault(question, Doubt(counts=False).about(question, nodes))
         if not doubts.keys().isdisjoint(row.needs):
             comparison.in_doubt.add(row.label)
-    comparison.doubts = [doubts[question] for question in QUESTIONS if question in doubts]
+    # What was asked first weighs most.
+    comparison.doubts = sorted(doubts.values(), key=lambda doubt: doubt.question is not ACTIVE_QUEUES)

@@ -1,0 +1,217 @@
+"""What nobody told is in doubt; what is certain stands."""
+
+from __future__ import annotations
+
+import pytest
+from ages import ageless
+from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata, run
+
+from check_celery_workers import plugin
+from check_celery_workers.judgement import metrics
+from check_celery_workers.judgement.metrics import ROWS, Row
+from check_celery_workers.replies.question import Question
+
+QUEUE = "    * {'name': 'mail', 'exchange': {'name': 'mail', 'type': 'direct'}, 'routing_key': 'mail'}\n"
+EMPTY = "    - empty -\n"
+
+
+def output(**bodies: str) -> str:
+    """Return an output of Celery 5: for each worker of server `a` what stands below its name."""
+    replies = "".join(f"->  {name.replace('_', '-')}@a: OK\n{body}" for name, body in bodies.items())
+    return f"{replies}\n{len(bodies)} node{'s' * (len(bodies) > 1)} online.\n"
+
+
+def task(name: str, started: float | None = 1.6e9, end: str = "'worker_pid': 7}") -> str:
+    """Return the line of a task, which has run for years if it does not wait."""
+    head = f"    * {{'id': '{name}', 'name': 'shop.{name}', 'args': [], 'kwargs': {{}}, 'hostname': 'w@a', "
+    return f"{head}'time_start': {started}, 'acknowledged': True, 'delivery_info': {{}}, {end}\n"
+
+
+def unknown(reason: str, *findings: str) -> Outcome:
+    return Outcome("".join(f"{line}\n" for line in (f"CELERY WORKERS UNKNOWN - {reason}", *findings)), UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "reason"),
+    [
+        pytest.param(
+            ["--task-limit", "60"],
+            output(w=task("mail", None)),
+            "the text tells no running tasks, ask inspect active",
+            id="tasks-that-wait-are-not-those-that-run",
+        ),
+        pytest.param(
+            ["--task-limit", "60"],
+            output(v=EMPTY, w=task("mail", None)),
+            "the text tells no running tasks, ask inspect active",
+            id="nor-are-those-of-an-idle-worker-beside-it",
+        ),
+        pytest.param(
+            ["--task-limit", "60"],
+            output(v=QUEUE, w=QUEUE) + output(v=EMPTY),
+            "the text tells no running tasks of w@a, ask inspect active",
+            id="one-worker-is-in-the-first-output-alone",
+        ),
+        pytest.param(
+            ["--task-limit", "60"],
+            output(u=QUEUE, v=QUEUE, w=QUEUE) + output(u=EMPTY),
+            "the text tells no running tasks of v@a and 1 more, ask inspect active",
+            id="two-workers-are-in-the-first-output-alone",
+        ),
+        pytest.param(
+            ["--task-limit", "60"],
+            output(v=EMPTY, w=task("mail", end="'worker_pid': <Pool")),
+            "the text tells no running tasks of w@a, ask inspect active",
+            id="a-task-cannot-be-read",
+        ),
+        pytest.param(
+            ["--task-limit", "60"],
+            output(v=EMPTY, w=task("pay", 9e9) + task("mail", 1496.3)),
+            "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged",
+            id="a-start-is-no-time",
+        ),
+        pytest.param(
+            ["--queue", "mail=2"],
+            output(v=QUEUE) + output(w=""),
+            "the text tells no queues of w@a, ask inspect active_queues",
+            id="one-who-was-not-asked-may-be-the-second-consumer",
+        ),
+        pytest.param(
+            ["--queue", "mail=1"],
+            output(v=QUEUE) + output(w=""),
+            "the text tells no queues of w@a, ask inspect active_queues",
+            id="or-one-too-many",
+        ),
+        pytest.param(
+            ["--queue", "mail=0.."],
+            output(v=task("mail", None)),
+            "the text tells no queues, ask inspect active_queues",
+            id="any-number-of-consumers-of-which-nothing-is-told",
+        ),
+    ],
+)
+def test_what_nobody_told_is_unknown(options: list[str], text: str, reason: str) -> None:
+    assert check("*@a=1..", *options, text=text) == unknown(reason)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        pytest.param(["--queue", "mail"], output(v=QUEUE) + output(w=""), id="there-are-enough-consumers-already"),
+        pytest.param(["--queue", "mail=1..2"], output(v=QUEUE) + output(w=""), id="one-more-would-do-no-harm"),
+        pytest.param(
+            ["--ignore", "w@a", "--task-limit", "60"], output(v=EMPTY) + output(w=QUEUE), id="nobody-needs-it"
+        ),
+    ],
+)
+def test_what_makes_no_difference_is_no_doubt(options: list[str], text: str) -> None:
+    assert check("v@a", *(() if "--ignore" in options else ("w@a",)), *options, text=text).code == OK
+
+
+def test_the_tasks_of_an_unexpected_worker_are_in_no_doubt() -> None:
+    outcome = check("v@a", "--unexpected-warning", "~:", "--task-limit", "60", text=output(v=EMPTY) + output(w=QUEUE))
+    assert outcome.headline == "CELERY WORKERS OK - 1 of 1 worker online on 1 server, 1 unexpected: w@a"
+    assert outcome.code == OK
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "expected"),
+    [
+        pytest.param(
+            ["v@a", "w@b", "--queue", "mail", "--task-limit", "60"],
+            output(v=""),
+            """\
+CELERY WORKERS CRITICAL - 1 of 2 workers missing: server b | duplicate=0;0;;0 missing=1;;0;0;2 missing_servers=1;;;0 \
+online=1;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+Server b was missing, accounts for 1 missing worker: w@b
+In doubt: the text tells no queues, ask inspect active_queues
+In doubt: the text tells no running tasks, ask inspect active
+""",
+            id="who-is-missing-though-queues-and-tasks-were-not-told",
+        ),
+        pytest.param(
+            ["v@a", "w@a", "--task-limit", "60"],
+            output(v=task("mail")) + output(w=QUEUE),
+            """\
+CELERY WORKERS CRITICAL - 1 worker malfunctioning: v@a | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;2 \
+missing_servers=0;;;0 online=2;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+Worker v@a was malfunctioning, it has run shop.mail for AGE
+In doubt: the text tells no running tasks of w@a, ask inspect active
+""",
+            id="a-task-over-its-limit-beside-a-worker-without-an-answer",
+        ),
+        pytest.param(
+            ["v@a", "w@a", "x@a"],
+            "->  v@a: ERROR\n->  w@a: OK\n",
+            """\
+CELERY WORKERS CRITICAL - 1 worker malfunctioning: v@a | malfunctioning=1;;0;0
+Worker v@a was malfunctioning, it answered ERROR
+In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, 2 of 3 workers had \
+answered, no answer from x@a
+""",
+            id="an-error-in-a-text-that-is-cut",
+        ),
+        pytest.param(
+            ["v@a", "w@a"],
+            "->  v@a: ERROR\n\n1 node online.\nError: Could not connect to the message broker.\n",
+            """\
+CELERY WORKERS CRITICAL - 1 worker malfunctioning: v@a | malfunctioning=1;;0;0
+Worker v@a was malfunctioning, it answered ERROR
+In doubt: one of 2 outputs failed, 1 of 2 workers had answered, no answer from w@a: Error: Could not connect to the \
+message broker.
+""",
+            id="an-error-beside-an-output-that-failed",
+        ),
+        pytest.param(
+            ["v@a", "w@a", "--queue", "mail=0..1", "--queue", "slow=1"],
+            f"->  v@a: OK\n{QUEUE}->  u@a: OK\n{QUEUE}",
+            """\
+CELERY WORKERS CRITICAL - 1 queue crowded, 1 worker unexpected | queues=1;;0;0
+Queue mail is consumed by 2 workers instead of at most 1
+Worker u@a was unexpectedly present
+In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, 1 of 2 workers had \
+answered, no answer from w@a
+""",
+            id="too-many-consumers-stay-too-many",
+        ),
+    ],
+)
+def test_what_is_certain_and_critical_stands(arguments: list[str], text: str, expected: str) -> None:
+    outcome = check(*arguments, text=text)
+    assert ageless(outcome.output) == expected
+    assert outcome.code == CRITICAL
+
+
+def test_a_warning_does_not_stand() -> None:
+    text = "->  v@a: OK\n->  u@a: OK\n"
+    assert check("v@a", "w@a", text=text) == unknown(
+        "the status text is not whole: its closing line is missing, cut by a timeout or filtered, 1 of 2 workers had "
+        "answered, no answer from w@a",
+        "Worker w@a had not answered",
+    )
+
+
+def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
+    script = f"if [ $0 = active ]; then echo 'Error: broken' >&2; exit 1; fi; printf '%s' \"{output(v=QUEUE)}\""
+    outcome = run("v@a", "w@a", "--task-limit", "60", "--", "sh", "-c", script, "{}").timeless
+    numbers = perfdata(missing="1;;0;0;2", online="1;;;0", time="0.5s;;;0").replace("malfunctioning=0;;0;0 ", "")
+    assert outcome.output == (
+        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing: w@a | {numbers}\n"
+        "Worker w@a was missing\n"
+        "In doubt: sh ended with exit status 1, 0 of 1 workers had answered to active, no answer from v@a: "
+        "Error: broken\n"
+    )
+    assert outcome.code == CRITICAL
+
+
+def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a label, the question that it needs, and how it is counted; nobody asks that question."""
+    scheduled = Question("scheduled", "scheduled", "tasks with an ETA")
+    rows = (*ROWS, Row("scheduled", (scheduled,), "tasks with an ETA", value_of=lambda _comparison: 0))
+    for module in (metrics, plugin):
+        monkeypatch.setattr(module, "ROWS", rows)
+    reason = "the text tells no tasks with an ETA, ask inspect scheduled"
+    assert check("w@a", text=output(w=EMPTY)) == unknown(reason)
+    missing = check("w@a", "v@a", text=output(w=EMPTY))
+    assert missing.findings == ["Worker v@a was missing", f"In doubt: {reason}"]
+    assert "scheduled" not in missing.perfdata
