@@ -242,7 +242,7 @@ def unended(expected: str, text: bytes) -> Outcome:
     try:
         os.write(writer, text)
         command = [PLUGIN, "-t", "0.5", expected]
-        done = subprocess.run(command, stdin=reader, stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, stdin=reader, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
         return Outcome(done.stdout, done.returncode)
     finally:
         os.close(reader)
