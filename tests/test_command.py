@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import MARK, started_with, wait_for
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, interruptible, perfdata, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, at_the_timeout, interruptible, perfdata, run
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
@@ -150,8 +150,10 @@ def test_an_empty_output_is_all_missing() -> None:
     ],
 )
 def test_a_command_that_cannot_be_judged_is_unknown_and_says_why(script: str, reason: str) -> None:
-    timeout = "3" if "before the timeout" in reason else "60"
-    outcome = command(script, "w-1..2@a", "-t", timeout)
+    if "before the timeout" in reason:
+        outcome = at_the_timeout(lambda seconds: command(script, "w-1..2@a", "-t", seconds), reason)
+    else:
+        outcome = command(script, "w-1..2@a", "-t", "100")
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}", UNKNOWN)
     assert outcome.findings == SILENT.get(next((words for words in SILENT if words in reason), ""), [])
 
