@@ -25,7 +25,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     """The workers that the files in contrib expect, all online; a test that changes that changes it back."""
-    with Fleet() as fleet:
+    with Fleet() as fleet, fleet.ending_with_the_last_reply():
         fleet.start(*WORKERS)
         yield fleet
 

@@ -238,13 +238,15 @@ def test_a_terminal_on_standard_input_is_unknown_at_once() -> None:
 
 def unended(expected: str, text: bytes) -> Outcome:
     """Run the plugin on a text after which standard input stays open."""
-    command = [PLUGIN, "-t", "0.5", expected]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plugin:
-        assert plugin.stdin
-        assert plugin.stdout
-        plugin.stdin.write(text)
-        plugin.stdin.flush()
-        return Outcome(plugin.stdout.read().decode(), plugin.wait())
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, text)
+        command = [PLUGIN, "-t", "0.5", expected]
+        done = subprocess.run(command, stdin=reader, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+        return Outcome(done.stdout, done.returncode)
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_an_input_that_does_not_end_is_unknown_at_the_timeout() -> None:

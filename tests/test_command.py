@@ -7,12 +7,11 @@ import pty
 import shlex
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from processes import MARK, started_with, wait_for
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, interruptible, perfdata, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, at_the_timeout, interruptible, perfdata, run
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
@@ -151,8 +150,10 @@ def test_an_empty_output_is_all_missing() -> None:
     ],
 )
 def test_a_command_that_cannot_be_judged_is_unknown_and_says_why(script: str, reason: str) -> None:
-    timeout = "3" if "before the timeout" in reason else "60"
-    outcome = command(script, "w-1..2@a", "-t", timeout)
+    if "before the timeout" in reason:
+        outcome = at_the_timeout(lambda seconds: command(script, "w-1..2@a", "-t", seconds), reason)
+    else:
+        outcome = command(script, "w-1..2@a", "-t", "100")
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}", UNKNOWN)
     assert outcome.findings == SILENT.get(next((words for words in SILENT if words in reason), ""), [])
 
@@ -187,9 +188,11 @@ def test_a_command_that_cannot_be_started_is_unknown_and_says_why(tmp_path: Path
 
 @pytest.mark.waiting
 def test_settling_waits_for_unexpected_workers() -> None:
-    script = f"{BOTH}; sleep 0.3; echo 'x@a: OK'; sleep 0.3; echo 'y@a: OK'; sleep 100; echo 'z@a: OK'"
-    assert command(script, "w-1..2@a", "--settle", "2").headline == "CELERY WORKERS WARNING - 2 workers unexpected"
-    assert command(f"{BOTH}; sleep 10; echo 'x@a: OK'", "w-1..2@a", "--settle", "0").code == OK
+    script = f"{BOTH}; sleep 0.3; echo 'x@a: OK'; sleep 0.3; echo 'y@a: OK'"
+    assert command(script, "w-1..2@a", "--settle", "50").headline == "CELERY WORKERS WARNING - 2 workers unexpected"
+    script = f"{BOTH}; sleep 60; echo 'x@a: OK'"
+    for settle in ("0", "0.1"):
+        assert command(script, "w-1..2@a", "--settle", settle, "-t", "100") == Outcome(WELL, OK)
 
 
 @pytest.mark.waiting
@@ -234,9 +237,8 @@ def test_one_attempt_that_ended_well_is_enough(tmp_path: Path, attempts: str, sc
 @pytest.mark.waiting
 def test_no_attempt_begins_after_the_timeout(tmp_path: Path) -> None:
     count = tmp_path / "attempts"
-    outcome = command(
-        f"echo >> {shlex.quote(str(count))}; echo 'w-1@a: OK'; sleep 2.5", "w-1..2@a", "--attempts", "99", "-t", "4"
-    )
+    script = f"echo >> {count}; [ $(wc -l < {count}) = 1 ] || sleep 100; echo 'w-1@a: OK'"
+    outcome = command(script, "w-1..2@a", "--attempts", "99", "-t", "4")
     assert outcome == Outcome(ONE_MISSING, CRITICAL)
     assert count.read_text() == "\n" * 2
 
@@ -285,13 +287,12 @@ def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: si
 @pytest.mark.waiting
 def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
     stopping = tmp_path / "stopping"
-    script = (
-        f"[ -e {stopping} ] && sleep 60; (trap '' INT TERM; touch {stopping}; sleep 60) & wait $! & sleep 0.2; exit 1"
-    )
+    # A child that the command leaves behind shows when the plugin stops it, and goes on.
+    child = f"trap 'touch {stopping}' INT; trap '' TERM; while :; do sleep 0.05; done"
+    script = f"[ -e {stopping} ] && sleep 60; env --default-signal=INT sh -c {shlex.quote(child)} & exit 1"
     arguments = ["-t", "50", "w@a", "--attempts", "2", "--", "sh", "-c", script]
     with subprocess.Popen([PLUGIN, *arguments], stdout=subprocess.PIPE, text=True) as plugin:
         wait_for(stopping.exists, "the command has not ended")
-        time.sleep(0.5)
         plugin.send_signal(signal.SIGTERM)
         assert plugin.stdout
         assert plugin.stdout.read() == "CELERY WORKERS UNKNOWN - ended by SIGTERM before sh finished\n"
@@ -301,7 +302,7 @@ def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
 def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
     """As sudo: here root without the right to signal the processes of others runs the plugin."""
     unprivileged = ["setpriv", "--bounding-set", "-kill", PLUGIN]
-    as_other = ["setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", f"{BOTH}; sleep 5"]
+    as_other = ["setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", f"{BOTH}; sleep 1000"]
     if subprocess.run([*unprivileged, "-V"], capture_output=True, check=False).returncode != UNKNOWN:
         pytest.skip("needs root, and setpriv from Debian's util-linux")
     done = subprocess.run(
@@ -314,6 +315,8 @@ def test_a_command_that_may_not_be_signalled_is_not_waited_for() -> None:
     left = started_with(os.environ[MARK])
     assert (done.stderr, done.returncode) == ("", OK)
     assert left
+    for process in left:
+        os.kill(process, signal.SIGKILL)
     wait_for(lambda: not started_with(os.environ[MARK]), "the command has not ended")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Union
 
 from daemons import Daemon
-from processes import free_port
+from processes import DEADLINE, free_port
 
 STOP_DEADLINE = 30.0
 RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -52,9 +52,9 @@ class Broker(ABC):
     def contents_soon(self, expected: Contents) -> Contents:
         """Return the contents once they are the expected ones, or when it is no longer a matter of a moment.
 
-        The broker takes a reply queue that was left behind away by itself after ten seconds.
+        The fleet's app lets a reply queue that was left behind stay for an hour.
         """
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + DEADLINE
         while (contents := self.contents()) != expected and time.monotonic() < deadline:
             time.sleep(0.1)
         return contents
@@ -124,7 +124,7 @@ class Redis(Broker):
 
     def _ask(self, *command: str) -> list[str]:
         done = subprocess.run(
-            ("redis-cli", "-p", str(self.port), *command), capture_output=True, check=True, text=True, timeout=60
+            ("redis-cli", "-p", str(self.port), *command), capture_output=True, check=True, text=True, timeout=DEADLINE
         )
         return sorted(done.stdout.splitlines())
 
@@ -188,6 +188,6 @@ class RabbitMQ(Broker):
             capture_output=True,
             check=True,
             text=True,
-            timeout=60,
+            timeout=DEADLINE,
         )
         return sorted(done.stdout.splitlines())

@@ -4,8 +4,8 @@ with Fleet() as fleet:
     fleet.start("worker-1@a", "worker-2@a")
     fleet.start("mail@a", pool="prefork", concurrency=2, queues=("emails", "letters"))
     fleet.kill("worker-2@a")
-    fleet.send("proj.endless", queue="emails")
-    text = fleet.text("inspect", "active", "-t", "2")
+    with fleet.holding("emails"), fleet.ending_with_the_last_reply():
+        text = fleet.text("inspect", "active", "-t", "60")
 """
 
 from __future__ import annotations
@@ -39,37 +39,65 @@ import threading
 import time
 
 from celery import Celery
+from kombu import pidbox
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 app = Celery("proj", broker={broker!r})
+# What is left behind on RabbitMQ stays there.
+app.conf.control_queue_expires = 3600.0
 
 
-def note_start(task):
+def note(name):
     with open(os.path.join(FOLDER, "started"), "a") as file:
-        file.write("%s %d\\n" % (task.name, os.getpid()))
+        file.write("%s %d\\n" % (name, os.getpid()))
 
 
 @app.task(bind=True, name="proj.nap")
 def nap(self, seconds):
-    note_start(self)
+    note(self.name)
     time.sleep(seconds)
 
 
 @app.task(bind=True, name="proj.busy")
 def busy(self, seconds, others=0):
     if os.path.exists(os.path.join(FOLDER, "busy")):
-        note_start(self)
+        note(self.name)
         time.sleep(seconds)
         for _ in range(1 + others):
             self.apply_async((seconds,), queue=self.request.delivery_info["routing_key"])
+    else:
+        note(self.name + ".last")
+
+
+@app.task(bind=True, name="proj.held")
+def held(self):
+    note(self.name)
+    while os.path.exists(os.path.join(FOLDER, "held")):
+        time.sleep(0.05)
 
 
 @app.task(bind=True, name="proj.endless")
 def endless(self):
-    note_start(self)
+    note(self.name)
     while True:
         time.sleep(1)
+
+
+# Where it is known how many workers will reply, Celery ends with the last, whatever its -t is.
+collect = pidbox.Mailbox._collect
+
+
+def collect_so_many(self, ticket, limit=None, **options):
+    try:
+        with open(os.path.join(FOLDER, "replies")) as file:
+            limit = limit or int(file.read())
+    except IOError:
+        pass
+    return collect(self, ticket, limit=limit, **options)
+
+
+pidbox.Mailbox._collect = collect_so_many
 
 
 def end_with_the_tests():
@@ -156,12 +184,16 @@ class Fleet:
     def __init__(self, *, broker: str = FILESYSTEM, celery: Sequence[str] = CELERY) -> None:
         self.celery = tuple(celery)
         self._workers: list[Worker] = []
+        self._frozen: list[Worker] = []
+        self._lines = 0
         # No end of the tests, not even SIGKILL, leaves a worker: the pipe from them ends as well.
         self._lifeline, self._held = os.pipe()
         self._temporary = tempfile.TemporaryDirectory(prefix="celery-fleet-")
         self.directory = Path(self._temporary.name)
         self._scratch = self.directory / "tmp"
         self._scratch.mkdir()
+        # How many workers reply, where Celery ends with the last of them.
+        self.replies = self.directory / "replies"
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(self.directory), os.environ.get("PYTHONPATH")))),
@@ -213,6 +245,7 @@ class Fleet:
         wait_for(lambda: all(worker.is_ready() for worker in workers), f"not all of {nodes} are ready")
         ping = ("inspect", "ping", "-t", "5", "-d", ",".join(nodes))
         wait_for(lambda: self.text(*ping).count("pong") >= len(set(nodes)), f"not all of {nodes} answer")
+        self._count_again()
 
     def _spawn(self, node: str, options: tuple[str, ...]) -> Worker:
         log = self.directory / f"worker-{len(list(self.directory.glob('worker-*.log')))}.log"
@@ -237,6 +270,7 @@ class Fleet:
         worker.signal_all(signal.SIGKILL)
         worker.process.wait()
         self._workers.remove(worker)
+        self._count_again()
 
     def pid(self, node: str) -> int:
         """Return the process ID of a worker of this name, the newest; its process group has the same."""
@@ -244,11 +278,38 @@ class Fleet:
 
     def freeze(self, node: str) -> None:
         """Stop a worker of this name, the newest, so that it hangs."""
-        self._newest(node).process.send_signal(signal.SIGSTOP)
+        worker = self._newest(node)
+        worker.process.send_signal(signal.SIGSTOP)
+        self._frozen.append(worker)
+        self._count_again()
 
     def thaw(self, node: str) -> None:
         """Let a frozen worker go on."""
-        self._newest(node).process.send_signal(signal.SIGCONT)
+        worker = self._newest(node)
+        worker.process.send_signal(signal.SIGCONT)
+        self._frozen.remove(worker)
+        self._count_again()
+
+    @contextmanager
+    def ending_with_the_last_reply(self) -> Iterator[None]:
+        """Let Celery end as soon as all workers that are neither killed nor frozen have replied.
+
+        As it is, it listens for more of them until its -t is over, which takes long where the -t is enough for a busy
+        machine.
+        """
+        self.replies.touch()
+        self._count_again()
+        try:
+            yield
+        finally:
+            self.replies.unlink()
+
+    def _count_again(self) -> None:
+        if self.replies.exists():
+            # At once, so that nobody reads half of it.
+            counted = self._scratch / "replies"
+            counted.write_text(str(len(set(self._workers) - set(self._frozen))), encoding="ascii")
+            counted.replace(self.replies)
 
     @contextmanager
     def stalling(self) -> Iterator[None]:
@@ -294,15 +355,32 @@ class Fleet:
         try:
             for queue in queues:
                 before = len(self.started("proj.busy"))
+                self._lines += 8
                 self.send("proj.busy", seconds, 7, queue=queue)
                 self.wait_until_started("proj.busy", before + 9)
             yield
         finally:
             flag.unlink()
 
+    @contextmanager
+    def holding(self, queue: str) -> Iterator[int]:
+        """Keep a task running that was sent to this queue; yield the ID of the process that runs it."""
+        flag = self.directory / "held"
+        flag.touch()
+        try:
+            before = len(self.started("proj.held"))
+            self.send("proj.held", queue=queue)
+            self.wait_until_started("proj.held", before + 1)
+            yield self.started("proj.held")[-1]
+        finally:
+            flag.unlink()
+
     def wait_until_idle(self) -> None:
-        """Return when no worker that answers runs a task."""
-        wait_for(lambda: "time_start" not in self.text("inspect", "active", "-t", "1"), "tasks run still")
+        """Return when nothing is left of what kept workers busy, and every worker says that it runs no task."""
+        wait_for(lambda: len(self.started("proj.busy.last")) >= self._lines, "tasks come still")
+        nodes = {worker.node for worker in self._workers}
+        ask = ("inspect", "active", "-t", "5", "-d", ",".join(nodes))
+        wait_for(lambda: self.text(*ask).count("- empty -") >= len(nodes), "tasks run still")
 
     def cancel_consumer(self, node: str, queue: str = DEFAULT_QUEUE) -> None:
         """Let a worker consume from this queue no more."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -66,6 +66,18 @@ def run(
 ) -> Outcome:
     """Run the installed plugin as a process of its own, with `text` on standard input."""
     return outcome_of(PLUGIN, *arguments, text=text, env=env, cwd=cwd)
+
+
+def at_the_timeout(run: Callable[[str], Outcome], seen: str) -> Outcome:
+    """Return the outcome of a command that hangs, with a timeout that is long enough for what it says before that.
+
+    That is, the first of 2, 8 and 32 seconds with which `seen` is in the first line, or else the last.
+    """
+    for seconds in ("2", "8", "32"):
+        outcome = run(seconds)
+        if seen in outcome.headline:
+            break
+    return outcome
 
 
 def outcome_of(

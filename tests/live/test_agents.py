@@ -44,7 +44,8 @@ def test_checkmk(tmp_path: Path, fleet: Fleet) -> None:
     assert outcome_of("sh", "-c", baseline) == ("", OK)
     assert "queue celery=6..\n" in expected.read_text(encoding="utf-8")
 
-    changes = {INSTALLED: PLUGIN, SUDO: "", "/etc/celery_workers --task": f"{expected} --task", **application(fleet)}
+    own = {"/etc/celery_workers --task": f"{expected} --task", "--timeout 50": "--timeout 200"}
+    changes = {INSTALLED: PLUGIN, SUDO: "", **own, **application(fleet)}
     line = adapted("checkmk/celery_workers.cfg", changes).splitlines()[-1]
     service, interval, command = line.split(maxsplit=2)
     assert (service, interval) == ("Celery_workers", "(interval=120)")
@@ -61,8 +62,9 @@ def test_checkmk(tmp_path: Path, fleet: Fleet) -> None:
 
 
 def test_sensu(fleet: Fleet) -> None:
-    changes = {INSTALLED: PLUGIN, SUDO: "", "emails=2..": "celery=2..", "--timeout 50": "--timeout 60"}
-    definition = adapted("sensu/celery_workers.yml", {**changes, **application(fleet)})
+    patient = {"--timeout 50": "--timeout 200", "inspect {} -t 4": "inspect {} -t 100"}
+    changes = {INSTALLED: PLUGIN, SUDO: "", "emails=2..": "celery=2..", **patient, **application(fleet)}
+    definition = adapted("sensu/celery_workers.yml", changes)
     command = " ".join(re.search(r"  command: >-\n((?:    .*\n)+)", definition)[1].split())  # type: ignore[index]
     assert "{{" not in definition
     well, ill = check_both(fleet, "sh", command)

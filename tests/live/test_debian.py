@@ -58,7 +58,8 @@ do
     cp -a "/$directory/." "$1/$directory"
     mount --bind "$1/$directory" "/$directory"
 done
-exec sleep 900
+echo ready
+while [ -e "/proc/$2" ]; do sleep 1; done
 """
 # What bash does when the Tab key is pressed after the last of the words.
 COMPLETE = """\
@@ -201,14 +202,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     directory = tmp_path_factory.mktemp("machine")
     overlays = directory / "overlays"
     overlays.mkdir()
-    command = ("sh", "-c", OVERLAYS, "sh", overlays)
+    command = ("sh", "-c", OVERLAYS, "sh", overlays, str(os.getpid()))
     with daemon(*command, log=directory / "log", inside=("--mount",)) as running:
-
-        def ready() -> bool:
-            return running.pid is not None and Path(f"/proc/{running.pid}/comm").read_text() == "sleep\n"
-
         try:
-            running.wait_for(ready, "it has no overlays")
+            running.wait_for(lambda: "ready\n" in running.log.read_text(), "it has no overlays")
         except RuntimeError as error:
             pytest.skip(f"needs overlays, and {error}")
         yield Machine(running, overlays)

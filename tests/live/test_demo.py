@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from paths import CLONE
-from processes import started_with
+from processes import DEADLINE, started_with
 
 pytestmark = pytest.mark.celery
 
@@ -122,7 +122,7 @@ def steady(output: str) -> str:
 def test_shows_what_the_plugin_finds(tmp_path: Path) -> None:
     before = build_files()
     with start_demo(tmp_path) as demo:
-        output = demo.communicate(timeout=600)[0]
+        output = demo.communicate(timeout=2 * DEADLINE)[0]
     assert steady(output) == SHOWN
     assert demo.returncode == 0
     assert_nothing_left(tmp_path)
@@ -140,6 +140,9 @@ def test_interrupted_leaves_nothing(number: signal.Signals, tmp_path: Path) -> N
             shown += line
         assert sum("worker" in command for command in started_with(str(tmp_path)).values()) >= 6
         demo.send_signal(number)
-        rest = demo.communicate(timeout=60)[0]
-    assert (demo.returncode, rest) == (128 + number, "\nInterrupted; nothing is left behind.\n")
+        rest = demo.communicate(timeout=DEADLINE)[0]
+    # The check may have ended before the signal came.
+    assert demo.returncode == 128 + number
+    assert rest.endswith("\nInterrupted; nothing is left behind.\n")
+    assert "Traceback" not in rest
     assert_nothing_left(tmp_path)

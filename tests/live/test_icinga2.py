@@ -53,7 +53,7 @@ def single(tmp_path: Path, plugins: Path, hosts: str) -> Icinga2:
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    with Fleet() as fleet:
+    with Fleet() as fleet, fleet.ending_with_the_last_reply():
         fleet.start("worker-1@app1", "worker-2@app1", "celery@web-7f3a")
         yield fleet
 
@@ -81,7 +81,9 @@ def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None
     environment = [f"{name}={fleet.environment[name]}" for name in ("PYTHONPATH", "TMPDIR")]
     variables = {
         "celery_workers_expect": ["worker-1..2@app1", "celery@web-*=1..2"],
-        "celery_workers_command": ["env", *environment, *fleet.celery, "inspect", "{}", "-t", "5"],
+        "celery_workers_timeout": 100,
+        # The check that runs when a worker is killed listens for it until this is over.
+        "celery_workers_command": ["env", *environment, *fleet.inspect_command("-t", "20")],
     }
 
     def without_time(result: Result) -> Result:

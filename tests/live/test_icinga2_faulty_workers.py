@@ -19,7 +19,7 @@ CHECK_COMMAND = (CONTRIB / "icinga2" / "check_celery_workers.conf").read_text(en
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    with Fleet() as fleet:
+    with Fleet() as fleet, fleet.ending_with_the_last_reply():
         fleet.start("worker-1@app1", pool="prefork", queues=("orders",))
         fleet.start("mail@app2", pool="prefork", queues=("emails",))
         yield fleet
@@ -46,7 +46,8 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
         "celery_workers_expect": ["worker-1..1@app1", "mail@app2"],
         "celery_workers_queue": ["orders", "emails=1.."],
         "celery_workers_task_limit": ["proj.endless=2", "600"],
-        "celery_workers_command": ["env", *environment, *fleet.inspect_command("-t", "5")],
+        "celery_workers_timeout": 100,
+        "celery_workers_command": ["env", *environment, *fleet.inspect_command("-t", "60")],
     }
     files = {
         "check_celery_workers.conf": CHECK_COMMAND,

@@ -46,7 +46,7 @@ nagios_user={user}
 nagios_group={group}
 status_update_interval=1
 check_result_reaper_frequency=1
-service_check_timeout=120
+service_check_timeout=250
 illegal_macro_output_chars=`~$&|'"<>
 use_syslog=0
 enable_notifications=0
@@ -144,7 +144,12 @@ def test_nagios_checks_itself_through_nrpe_and_through_ssh(tmp_path: Path, fleet
         (tmp_path / directory).mkdir()
     commands = adapted(
         "nrpe/celery_workers.cfg",
-        {f"{plugin} --timeout 7": f"{PLUGIN} --timeout 50", "emails=2..": "celery=2..", **application(fleet)},
+        {
+            f"{plugin} --timeout 7": f"{PLUGIN} --timeout 200",
+            "emails=2..": "celery=2..",
+            "inspect {} -t 4": "inspect {} -t 100",
+            **application(fleet),
+        },
     )
     with nrpe(tmp_path / "nrpe", commands) as port, sshd(tmp_path / "sshd") as server:
         objects = adapted(
@@ -155,7 +160,9 @@ def test_nagios_checks_itself_through_nrpe_and_through_ssh(tmp_path: Path, fleet
                 plugin: PLUGIN,
                 "worker-4@app3": "worker-4@app1",
                 "emails=2..": "celery=2..",
-                "inspect {} -t 15": "inspect {} -t 3",
+                "-t 55": "-t 250",
+                "--timeout 50": "--timeout 200",
+                "inspect {} -t 15": "inspect {} -t 100",
                 **application(fleet),
             },
         )

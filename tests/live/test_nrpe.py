@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.daemon
 
 CHECK_NRPE = executable("check_nrpe", package="nagios-nrpe-plugin")
 PLUGINS = "/usr/lib/nagios/plugins"
-PATIENT = ("-t", "100")
+PATIENT = ("-t", "250")
 TWO_MISSING = """\
 Worker worker-3@app1 was missing
 Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 missing worker
@@ -35,8 +36,9 @@ def check_nrpe(port: int, *options: str, command: str = "check_celery_workers") 
 
 def commands(fleet: Fleet, changes: dict[str, str]) -> str:
     """Return contrib's commands for the fleet, with enough time for a slow machine."""
-    plugin = {f"{PLUGINS}/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 60", "emails=2..": "celery=2.."}
-    return adapted("nrpe/celery_workers.cfg", {**plugin, **application(fleet), **changes})
+    plugin = {f"{PLUGINS}/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 200", "emails=2..": "celery=2.."}
+    patient = {"inspect {} -t 4": "inspect {} -t 100"}
+    return adapted("nrpe/celery_workers.cfg", {**plugin, **patient, **application(fleet), **changes})
 
 
 @pytest.mark.celery
@@ -79,11 +81,15 @@ def test_500_missing(tmp_path: Path, fleet: Fleet) -> None:
 
 def test_verdict_before_check_nrpe_gives_up(tmp_path: Path) -> None:
     celery = "/srv/shop/venv/bin/celery -A shop --workdir=/srv/shop inspect {} -t 4"
-    plugins = {f"{PLUGINS}/check_celery_workers": PLUGIN}
-    with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugins, celery: "sleep 100"})) as port:
-        verdict = check_nrpe(port)
+    plugin = {f"{PLUGINS}/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 1"}
+    with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugin, celery: "sleep 1000"})) as port:
+        verdict = check_nrpe(port, *PATIENT)
     assert verdict.headline.startswith("CELERY WORKERS UNKNOWN - sleep did not end before the timeout, 0 of 6 workers")
     assert verdict.code == UNKNOWN
+    # As it is, with two seconds to stop Celery.
+    patience = re.search(r"before connection times out \(default=(\d+)\)", outcome_of(CHECK_NRPE, "-h").output)
+    assert patience
+    assert int(patience[1]) > 7 + 2
 
 
 def with_argument(start: str, argument: str, changes: Mapping[str, str]) -> Outcome:
@@ -102,8 +108,8 @@ CELERY, EXPECT = "/srv/shop/venv/bin/celery", f"{PLUGINS}/check_celery_workers -
     ids=["no command", "quoted"],
 )
 def test_arguments_from_the_network(fleet: Fleet, start: str, argument: str, online: str) -> None:
-    time = {"--timeout 7": "--timeout 60"} if start == EXPECT else {}
-    changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, **time, **application(fleet)}
+    time = {"--timeout 7": "--timeout 200"} if start == EXPECT else {}
+    changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, "-t 4": "-t 100", **time, **application(fleet)}
     verdict = with_argument(start, argument, changes)
     assert (verdict.headline, verdict.code) == (f"CELERY WORKERS OK - {online} workers online on 3 servers", OK)
 

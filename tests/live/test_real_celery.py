@@ -20,13 +20,14 @@ NODES = (
     "celery@serverC",
 )
 EXPECTED = ("specialworker-3@serverA", "otherworker-2@serverB", "celery@serverC")
-PLUGIN = (sys.executable, "-m", "check_celery_workers")
+PATIENT = ("-t", "100")
+PLUGIN = (sys.executable, "-m", "check_celery_workers", "-t", "200")
 
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     """All of NODES online; a test that changes the fleet changes it back."""
-    with Fleet() as fleet:
+    with Fleet() as fleet, fleet.ending_with_the_last_reply():
         fleet.start(*NODES)
         yield fleet
 
@@ -44,7 +45,7 @@ def check_line(fleet: Fleet, line: str, *arguments: str) -> str:
 
 
 def check_expected(fleet: Fleet) -> str:
-    return check(fleet, fleet.status_command("-t", "3"), *EXPECTED)
+    return check(fleet, fleet.status_command(*PATIENT), *EXPECTED)
 
 
 def test_ok_all_online(fleet: Fleet) -> None:
@@ -57,7 +58,7 @@ def test_ok_all_online(fleet: Fleet) -> None:
 
 
 def test_ok_baseline_fed_back(fleet: Fleet, tmp_path: Path) -> None:
-    status = fleet.status_command("-t", "3")
+    status = fleet.status_command(*PATIENT)
     baseline, exit_code = check(fleet, status, "--baseline").split("exit code")
     assert baseline == "celery@serverC\notherworker-0..1@serverB\nspecialworker-1..3@serverA\n"
     assert exit_code == " 0\n"
@@ -125,7 +126,7 @@ def test_warn_stranger(fleet: Fleet) -> None:
 def test_crit_consumer_cancelled(fleet: Fleet) -> None:
     fleet.cancel_consumer("celery@serverC")
     try:
-        inspect = [*fleet.celery, "inspect", "active_queues", "-t", "3"]
+        inspect = [*fleet.celery, "inspect", "active_queues", *PATIENT]
         assert check(fleet, inspect, *EXPECTED, "--queue", "celery=6") == (
             "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short"
             " | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
@@ -140,7 +141,7 @@ def test_crit_consumer_cancelled(fleet: Fleet) -> None:
 
 def test_ok_two_questions_in_one_text(fleet: Fleet) -> None:
     inspect = shlex.join([*fleet.celery, "inspect"])
-    line = f"({inspect} active_queues -t 3; {inspect} active -t 3)"
+    line = f"({inspect} active_queues -t 100; {inspect} active -t 100)"
     assert check_line(fleet, line, *EXPECTED, "--queue", "celery=6", "--task-limit", "60") == (
         "CELERY WORKERS OK - 6 of 6 workers online on 3 servers"
         " | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
@@ -150,7 +151,7 @@ def test_ok_two_questions_in_one_text(fleet: Fleet) -> None:
 
 
 def test_unknown_no_queues_in_the_text(fleet: Fleet) -> None:
-    assert check(fleet, fleet.status_command("-t", "3"), *EXPECTED, "--queue", "celery") == (
+    assert check(fleet, fleet.status_command(*PATIENT), *EXPECTED, "--queue", "celery") == (
         "CELERY WORKERS UNKNOWN - the text tells no queues, ask inspect active_queues\nexit code 3\n"
     )
 

@@ -36,9 +36,9 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
 
 def changes(fleet: Fleet, server: Sshd | None = None) -> dict[str, str]:
     """Return those that make the fleet and the server those of the page."""
-    own = {"-H app1.example.com -l shopuser -t 55": f"{shlex.join(server.options)} -t 100"} if server else {}
-    plugin = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "--timeout 50": "--timeout 60"}
-    return {**own, **plugin, **application(fleet), "emails=2..": "celery=2..", "-t 15": "-t 3"}
+    own = {"-H app1.example.com -l shopuser -t 55": f"{shlex.join(server.options)} -t 250"} if server else {}
+    plugin = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "--timeout 50": "--timeout 200"}
+    return {**own, **plugin, **application(fleet), "emails=2..": "celery=2..", "-t 15": "-t 100"}
 
 
 def run(command: str) -> Outcome:
@@ -78,7 +78,8 @@ def test_the_plugin_here_and_celery_there(server: Sshd, fleet: Fleet) -> None:
             "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
             "ssh -o BatchMode=yes shopuser@app1.example.com": login,
             **application(fleet),
-            "-t 15": "-t 3",
+            "--timeout 50": "--timeout 200",
+            "-t 15": "-t 100",
         },
     )
     verdict = run(command)
@@ -87,7 +88,7 @@ def test_the_plugin_here_and_celery_there(server: Sshd, fleet: Fleet) -> None:
 
 def check_by_ssh(server: Sshd, command: str) -> Outcome:
     """Return what check_by_ssh prints, with 0.5 for the seconds that it took."""
-    return outcome_of(CHECK_BY_SSH, *server.options, "-t", "100", "-C", command).timeless
+    return outcome_of(CHECK_BY_SSH, *server.options, "-t", "250", "-C", command).timeless
 
 
 def test_unknown(server: Sshd) -> None:

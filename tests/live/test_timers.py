@@ -58,7 +58,8 @@ def changes(fleet: Fleet) -> dict[str, str]:
     """Return those that make the fleet the application of the crontab and of the service."""
     return {
         INSTALLED: PLUGIN,
-        "inspect {} -t 30": "inspect {} -t 3",
+        "--timeout 90": "--timeout 200",
+        "inspect {} -t 30": "inspect {} -t 100",
         "emails=2..": "celery=2..",
         "venv/bin/celery -A shop": f"{celery_of(fleet)} -A proj",
         "/srv/shop": str(fleet.directory),
@@ -212,13 +213,15 @@ def check_with_sudo(directory: Path, sudoers: str, command: str) -> Outcome:
 @pytest.mark.celery
 def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
     who = {"nagios ALL=(shopuser)": "nobody ALL=(root)", "Defaults:nagios": "Defaults:nobody"}
-    sudoers = adapted("sudoers.d/celery_workers", {**who, **application(fleet)})
+    patient = {" -t 4\n": " -t 100\n"}
+    sudoers = adapted("sudoers.d/celery_workers", {**who, **patient, **application(fleet)})
     nrpe = adapted(
         "nrpe/celery_workers.cfg",
         {
-            f"{INSTALLED} --timeout 25": f"{PLUGIN} --timeout 60",
+            f"{INSTALLED} --timeout 25": f"{PLUGIN} --timeout 200",
             "-u shopuser": "-u root",
             "emails=2..": "celery=2..",
+            **patient,
             **application(fleet),
         },
     )
@@ -229,9 +232,9 @@ def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
     celery = command.partition(" -- ")[2]
     for other in (
         f"sudo -n -u root {PLUGIN} -V",
-        celery.replace("-t 4", "-t 5"),
+        celery.replace("-t 100", "-t 101"),
         celery.replace("{}", "stats"),
-        celery.replace("inspect {} -t 4", "control shutdown"),
+        celery.replace("inspect {} -t 100", "control shutdown"),
     ):
         refused = check_with_sudo(tmp_path, sudoers, f"{PLUGIN} worker-4@app1 -- {other}")
         assert "sudo: a password is required" in refused.output
@@ -257,7 +260,12 @@ def test_the_script_that_knows_the_broker(tmp_path: Path) -> None:
         check = command_of(
             "sudoers.d/README.md",
             "check_celery_workers worker-4@app1 'celery@web-*=2..8' -- /usr/local/bin/shop_celery",
-            {"check_celery_workers": PLUGIN, "/usr/local/bin/shop_celery": str(script), "worker-4": "worker-2"},
+            {
+                "check_celery_workers": f"{PLUGIN} --timeout 200",
+                "/usr/local/bin/shop_celery": str(script),
+                "worker-4": "worker-2",
+                "-t 4": "-t 100",
+            },
         )
         verdict = outcome_of(*shlex.split(check), env={"PATH": os.defpath}, cwd=Path("/"))
     assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 4 of 4 workers online on 3 servers", OK)

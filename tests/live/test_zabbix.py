@@ -84,6 +84,9 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet) -> None:
             "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
             "/usr/bin/sudo -n -u shopuser ": "",
             "emails=2..": "celery=2..",
+            # All that fits into the 30 seconds that the agent waits at most.
+            "--timeout 25": "--timeout 28",
+            "inspect {} -t 4": "inspect {} -t 20",
             **application(fleet),
         },
     )
