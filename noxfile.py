@@ -71,6 +71,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs, env=HELPERS)
 
 
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Make mistakes in the pure modules, which takes an hour, and see that tests notice all but the known ones."""
+    session.install("-q", "-e", ".[test]", "mutmut==3.8.1")
+    session.run("python", "-m", "mutation", *session.posargs, env=HELPERS)
+
+
 # Anew, as the Python differs from one call to the next.
 @nox.session(reuse_venv=False)
 @nox.parametrize("nagiosplugin", ["1.3.2", "1.4.0"])

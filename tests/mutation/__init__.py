@@ -1,0 +1,1 @@
+"""Mutation testing of the pure modules, and the mutants that may survive it."""

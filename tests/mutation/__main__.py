@@ -1,0 +1,73 @@
+"""Change the pure modules in a copy, one mistake at a time, and see which mistakes no test notices.
+
+    .venv/bin/nox -s mutation
+
+The mutants that may survive are in survivors.txt beside this file, each with the reason why it does no harm. Any other
+one is printed in the form of that file, and makes the run fail; so does one in the file that survives no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from paths import CLONE
+
+SURVIVORS = Path(__file__).with_name("survivors.txt")
+MUTMUT = (sys.executable, "-m", "mutmut")
+
+
+def main() -> None:
+    """Run mutmut, and compare what survives with what may."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "mutants", nargs="*", help="names with wildcards, such as 'check_celery_workers.node.*'; or all"
+    )
+    names = parser.parse_args().mutants
+    with TemporaryDirectory(prefix="mutation-") as temporary:
+        folder = Path(temporary)
+        copy(folder)
+        subprocess.run((*MUTMUT, "run", *names), cwd=folder, check=True)
+        found = dict(survivors(folder))
+    known = set(re.findall(r"^(?!#)(\S+\n(?:[-+].*\n)+)", SURVIVORS.read_text(encoding="utf-8"), re.MULTILINE))
+    new = found.keys() - known
+    gone = known - found.keys() if not names else set()
+    for title, entries in (("not in survivors.txt", new), ("in survivors.txt, and gone", gone)):
+        for entry in sorted(entries):
+            print(f"# {title}\n{entry}", flush=True)
+    print(f"{len(found)} survived, {len(new)} of them new; {len(gone)} gone")
+    sys.exit(bool(new or gone))
+
+
+def copy(folder: Path) -> None:
+    """Copy the clone, and let mutmut change what coverage measures."""
+    listed = subprocess.run(("git", "-C", CLONE, "ls-files"), stdout=subprocess.PIPE, check=True, encoding="utf-8")
+    for name in listed.stdout.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CLONE / name, folder / name)
+    settings = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    pure = settings.split("\ninclude = ", 1)[1].split("\n]", 1)[0] + "\n]"
+    (folder / "pyproject.toml").write_text(
+        settings.replace("[tool.mutmut]\n", f"[tool.mutmut]\nonly_mutate = {pure}\n"), encoding="utf-8"
+    )
+
+
+def survivors(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each mutant that no test noticed: its function and the lines that differ, and its name."""
+    results = subprocess.run((*MUTMUT, "results"), cwd=folder, stdout=subprocess.PIPE, check=True, encoding="utf-8")
+    for name in re.findall(r"^\s*(\S+): (?:survived|no tests|timeout|suspicious)$", results.stdout, re.MULTILINE):
+        shown = subprocess.run(
+            (*MUTMUT, "show", name), cwd=folder, stdout=subprocess.PIPE, check=True, encoding="utf-8"
+        ).stdout
+        lines = re.findall(r"^[-+](?![-+]).*\n", shown, re.MULTILINE)
+        yield "".join((f"{name.partition('__mutmut')[0]}\n", *lines)), name
+
+
+if __name__ == "__main__":
+    main()
