@@ -81,15 +81,23 @@ class Inventory:
     size: how many workers these are, of patterns the least number
     """
 
-    def __init__(self, first_index: int | None = None) -> None:
-        """Number COUNT workers from `first_index`, 0 or 1; None: from whichever the replies show, group by group."""
+    def __init__(
+        self,
+        first_index: int | None = None,
+        ignored: Sequence[str] = (),
+        task_limits: Sequence[tuple[str | None, float]] = (),
+    ) -> None:
+        """Number COUNT workers from `first_index`, 0 or 1; None: from whichever the replies show, group by group.
+
+        ignored: patterns of the workers to leave out of every count, unless something expects them
+        """
         self.groups: dict[Group, Demand] = {}
         self.patterns: dict[str, Limit] = {}
         self.queues: dict[str, Limit] = {}
-        self.task_limits: Sequence[tuple[str | None, float]] = ()
+        self.task_limits = task_limits
         self.size = 0
         self._first_index = first_index
-        self._ignored = first_match(())
+        self._ignored = first_match(ignored)
 
     @classmethod
     def of(cls, groups: Mapping[Group, set[str]]) -> Inventory:
@@ -109,10 +117,6 @@ class Inventory:
     def names_workers(self) -> bool:
         """Whether workers are expected, and not only consumers of queues."""
         return bool(self.groups or self.patterns)
-
-    def ignore(self, patterns: Sequence[str]) -> None:
-        """Leave the workers that match one of these out of every count, unless something expects them."""
-        self._ignored = first_match(patterns)
 
     def ignores(self, node: str) -> bool:
         """Return whether this worker is ignored if nothing expects it."""

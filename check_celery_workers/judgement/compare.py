@@ -148,7 +148,7 @@ def _off_patterns(comparison: Comparison, matched: Mapping[str, Collection[str]]
             count = sum(not comparison.inventory.ignores(node) for node in nodes)
             metric, off = "unexpected", count - limit.high
         if off > 0:
-            yield Finding(metric, Finding.PATTERN, text, off, [Cause(Cause.OFF_LIMIT, count, limit)])
+            yield Finding(metric, Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, count, limit), count=off)
 
 
 def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:
@@ -190,4 +190,4 @@ def _off_queues(comparison: Comparison) -> Iterator[Finding]:
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
             comparison.undecided.append(name)
         elif limit.side_of(count):
-            yield Finding("queues", Finding.QUEUE, name, causes=[Cause(Cause.OFF_LIMIT, count, limit)])
+            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, count, limit))

@@ -42,7 +42,7 @@ def find_faults(comparison: Comparison) -> Iterator[Finding]:
     for worker, overdue in _overdue(comparison) if comparison.inventory.task_limits else ():
         causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
-        yield Finding("malfunctioning", Finding.NODE, worker, causes=found)
+        yield Finding("malfunctioning", Finding.NODE, worker, *found)
     for worker in comparison.repeated.union(filter(None, map(comparison.claimed, replies.duplicates))):
         yield Finding("duplicate", Finding.NODE, worker)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Comparison
-from check_celery_workers.replies.doubt import Doubt, doubt_of, later_answers
-from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.doubt import Doubt, doubt_of
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIONS, Question
 
 
@@ -97,20 +96,20 @@ ROWS = (
 JUDGED = tuple(row for row in ROWS if row.what)
 
 
-def note_doubts(comparison: Comparison, inquiry: Inquiry) -> None:
+def note_doubts(comparison: Comparison) -> None:
     """Note what cannot be known, and withdraw the findings that this makes doubtful.
 
     What is missing may be among what was not heard. What was heard is certain.
     """
-    lacking = comparison.count("missing") + comparison.count("queues") > 0 or not inquiry.replies.count
-    doubt = doubt_of(inquiry.asked[0].texts, lacking)
+    lacking = comparison.count("missing") + comparison.count("queues") > 0 or not comparison.replies.count
+    doubt = doubt_of(comparison.inquiry.asked[0].texts, lacking)
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}
         comparison.withdrawn = [finding for finding in comparison.findings if not finding.is_final]
         comparison.findings = [finding for finding in comparison.findings if finding.is_final]
         return
-    doubts = {question: doubt for question, _, doubt in later_answers(inquiry) if doubt}
+    doubts = {question: doubt for question, _, doubt in comparison.later if doubt}
     for row in ROWS:
         for question, nodes in row.unheard(comparison).items():
             doubts.setdefault(question, Doubt(counts=False).about(question, nodes))

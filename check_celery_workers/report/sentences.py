@@ -28,12 +28,11 @@ _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
 _STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
 
 
-def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool, is_blank: bool) -> str:
+def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool) -> str:
     """Return what is wrong, the worst first, and its name if there is only one finding.
 
     problems: the metrics that are not zero or that alert, with their values, the worst first
     ok: the state is OK, so that the workers online lead
-    is_blank: nothing was said at all
     """
     parts = [_online(comparison)] if ok else []
     # Use a noun only once, but that of servers, which might be taken for another.
@@ -49,7 +48,7 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
     line = ", ".join(parts)
     if len(comparison.findings) == 1:
         line += f": {subject(comparison.findings[0])}"
-    return f"{line}, the status text was empty" if is_blank else line
+    return f"{line}, the status text was empty" if comparison.inquiry.is_blank else line
 
 
 def _online(comparison: Comparison) -> str:
@@ -122,9 +121,9 @@ def duration(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in units[first : first + 2] if value) or "0 s"
 
 
-def hints(comparison: Comparison, empty: bool) -> Iterator[str]:
+def hints(comparison: Comparison) -> Iterator[str]:
     """Yield what may help below the findings: that the text was empty, that a node name may have been copied."""
-    if empty:
+    if comparison.inquiry.is_blank:
         yield _EMPTY_TEXT
     for group, count in comparison.copied[:_MOST_LINES]:
         name = printable(node_name(group, count))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from check_celery_workers import __version__
-from check_celery_workers.errors import UsageError
+from check_celery_workers.errors import HelpAsked, UsageError
 from check_celery_workers.judgement.metrics import JUDGED
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
@@ -158,10 +158,6 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add("-V", "--version", action="version", version=f"%(prog)s {__version__}", help="show the version and exit 3")
 
 
-class Asked(Exception):  # noqa: N818 -- it is no error
-    """The help or the version was asked for; the message is what to print."""
-
-
 class _Parser(argparse.ArgumentParser):
     """Exits as a plugin must: argparse itself would exit with the codes for CRITICAL and OK."""
 
@@ -169,7 +165,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see --help)")
 
     def _print_message(self, message: str, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's own
-        raise Asked(message)
+        raise HelpAsked(message)
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -49,7 +49,7 @@ class Settings(argparse.Namespace):
 def parse(arguments: Sequence[str]) -> Settings:
     """Return the settings.
 
-    Raises UsageError if the arguments are wrong, and Asked for `--help` and `--version`.
+    Raises UsageError if the arguments are wrong, and HelpAsked for `--help` and `--version`.
     """
     own, command = _split(arguments)
     for argument in own:
