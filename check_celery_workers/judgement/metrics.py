@@ -13,30 +13,24 @@ from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIO
 class Row:
     """A metric.
 
-    label: its perfdata label, and the start of the names of its options
-    needs: the questions without whose answers it is in doubt, as far as the inventory wants them
-    what: what it counts, for --help; without it, it has no thresholds
-    warning, critical: the default ranges, which hold unless one of its thresholds is given
-    value_of: counts it in a comparison; None: it does not apply; by default it counts the findings of this label
-    noun, states_of: the words of the status line, "2 workers missing": how many are in which state
-    most, is_percentage: its maximum; whether thresholds may be percent of it
-    unit: "s", or "" for a number
+    value_of: counts it in a comparison, None: it does not apply; by default it counts the findings of this label
+    states_of: the words of the status line, "2 workers missing": how many are in which state; by default in the label's
     unheard: the nodes whose answers to a question it lacks; by default all that something claims
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
         self,
-        label: str,
-        needs: Collection[Question],
-        what: str = "",
-        warning: str | None = None,
+        label: str,  # of the perfdata, and the start of the names of its options
+        needs: Collection[Question],  # without whose answers it is in doubt, as far as the inventory wants them
+        what: str = "",  # what it counts, for --help; without it, it has no thresholds
+        warning: str | None = None,  # the default ranges, which hold unless one of its thresholds is given
         critical: str | None = None,
         value_of: Callable[[Comparison], int | float | None] | None = None,
         noun: str = "worker",
         states_of: Callable[[Comparison, int], Mapping[str, int]] | None = None,
-        most: Callable[[Inventory], int | None] = lambda _inventory: None,
-        is_percentage: bool = False,
-        unit: str = "",
+        most: Callable[[Inventory], int | None] = lambda _inventory: None,  # its maximum
+        is_percentage: bool = False,  # whether thresholds may be percent of it
+        unit: str = "",  # "s", or "" for a number
         unheard: Callable[[Comparison, Question], Collection[str]] | None = None,
     ) -> None:
         self.label, self.needs, self.what, self.warning, self.critical = label, needs, what, warning, critical

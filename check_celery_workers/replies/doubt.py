@@ -54,11 +54,8 @@ def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt 
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:
-    for find, if_complete, if_lacking in _TABLE:
-        doubt = find(text) if (if_lacking if lacking else if_complete) else None
-        if doubt:
-            return doubt
-    return None
+    finds = (find for find, if_complete, if_lacking in _TABLE if (if_lacking if lacking else if_complete))
+    return next(filter(None, (find(text) for find in finds)), None)
 
 
 def _failed(text: Text) -> Doubt | None:

@@ -17,13 +17,8 @@ _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whethe
 # No more lines of one kind than this can fit.
 _MOST_LINES = 400
 
-_KINDS = {
-    Finding.SERVER: "Server",
-    Finding.GROUP: "Worker",
-    Finding.NODE: "Worker",
-    Finding.PATTERN: "Pattern",
-    Finding.QUEUE: "Queue",
-}
+# In the order of the kinds of Finding.
+_KINDS = ("Server", "Worker", "Worker", "Pattern", "Queue")
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
 _STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
 
@@ -86,16 +81,12 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
     return f"{start} {state}, accounts for {count_of(finding.count, noun)}{node}"
 
 
-def _overdue(task: str, seconds: float, count: int) -> str:
-    more = f", {count:,} tasks over their limit" if count > 1 else ""
-    return f"it has run {printable(task, 100)} for {duration(seconds)}{more}"
-
-
 _CAUSES: dict[int, Callable[..., str]] = {
     Cause.ERROR: lambda: "it answered ERROR",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
     Cause.SILENT: lambda question: f"it did not answer to {question.name}",
-    Cause.OVERDUE: _overdue,
+    Cause.OVERDUE: lambda task, seconds, count: f"it has run {printable(task, 100)} for {duration(seconds)}"
+    + (f", {count:,} tasks over their limit" if count > 1 else ""),
     Cause.OFF_LIMIT: lambda number, limit: f"{count_of(number, 'worker')} instead of {limit.wanted(number)}",
 }
 
