@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 
 import nagiosplugin
 from nagiosplugin.state import ServiceState
@@ -62,8 +61,7 @@ class Workers(nagiosplugin.Resource):
             value = row.value_of(comparison)
             # That nothing was found yet of what is in doubt says nothing.
             if value is not None and not (row.what and not value and row.label in comparison.in_doubt):
-                context = row.label if row.what else "default"
-                most = row.most(self.inventory)
+                context, most = row.label if row.what else "default", row.most(self.inventory)
                 metrics.append(nagiosplugin.Metric(row.label, value, row.unit, 0, most, context))
         return metrics
 
@@ -141,10 +139,10 @@ def _judged(results: nagiosplugin.Results) -> Iterator[tuple[nagiosplugin.Metric
 def _within(deadline: float) -> Iterator[None]:
     """Raise CannotJudge in what runs inside when the deadline comes."""
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(*_: object) -> None:
         raise CannotJudge("the comparison did not end before the timeout")
 
-    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, min(max(_LEAST, deadline - time.monotonic()), 1e6))
     try:
         yield

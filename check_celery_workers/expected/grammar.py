@@ -35,8 +35,6 @@ _LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
 _EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
 
-_LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
-
 
 class Span:
     """The workers of a group with the indexes from `first` to `last`; UNNUMBERED twice is the one without index.
@@ -81,9 +79,8 @@ def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit]:
         raise WrongError("it holds a NUL character", FORMS)
     queue = re.fullmatch(r"queue\s+(\S.*)", text)
     if queue and not in_file:
-        raise WrongError(
-            "a queue has an option of its own", "--queue NAME=N", own=f"write --queue {printable(queue[1])}"
-        )
+        own = f"write --queue {printable(queue[1])}"
+        raise WrongError("a queue has an option of its own", "--queue NAME=N", own=own)
     texts = [queue[1] if queue else text]
     if "{" in text:
         from check_celery_workers.expected.braces import expand
@@ -119,7 +116,7 @@ def _parse_one(text: str, exact: bool, in_file: bool) -> Span | Limit:
         explain_white_space(text)
     limit = "=" in text and re.fullmatch(_LIMIT, text)
     if is_wild(text) and not limit:
-        raise WrongError("a pattern needs the number of workers", _LIMITS)
+        raise WrongError("a pattern needs the number of workers", "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..")
     if in_file and is_implausible(limit[1] if limit else text):
         raise WrongError("it is not a node name", FORMS)
     if limit:

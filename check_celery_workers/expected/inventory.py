@@ -177,17 +177,15 @@ class Awaited:
     """
 
     def __init__(self, inventory: Inventory) -> None:
-        self.expected = inventory.size
+        self.expected = self._missing = inventory.size
         self.replied = 0
-        self._missing = inventory.size
-        self._groups = inventory.groups
+        self._groups, self._queues = inventory.groups, inventory.queues
         self._limits = list(inventory.patterns.values())
         self._find = first_match(inventory.patterns)
         self._matched = [0] * len(self._limits)
         self._seen: dict[Group, set[str]] = {}
         self._indexes: dict[Group, set[int]] = {}
         self._consumers: dict[str, set[str]] = {name: set() for name in inventory.queues}
-        self._queues = inventory.queues
 
     @property
     def missing(self) -> int:

@@ -85,24 +85,19 @@ class Comparison:
         # What came of the later questions, and the nodes that certainly kept silent on each.
         self.later = list(later_answers(inquiry))
         self.unanswered = {question: silent for question, silent, doubt in self.later if not doubt}
-        # How many of those that must or may be there replied, and on which servers; what no EXPECTED has claimed.
-        self.present = 0
-        self.servers: set[str] = set()
-        self.unclaimed: dict[Group, set[str]] = {}
-        # Workers of which an index replied in two spellings; COUNTs of which only the worker of that name replied.
-        self.repeated: set[str] = set()
-        self.copied: list[tuple[Group, int]] = []
+        self.present = 0  # how many of those that must or may be there replied
+        self.servers: set[str] = set()  # where these are
+        self.unclaimed: dict[Group, set[str]] = {}  # what no EXPECTED has claimed
+        self.repeated: set[str] = set()  # workers of which an index replied in two spellings
+        self.copied: list[tuple[Group, int]] = []  # COUNTs of which only the worker of that name replied
         self.findings: list[Finding] = []
-        # In seconds: the age of the oldest task, where tasks have limits; how long it took to ask.
-        self.oldest_task: float | None = None
-        self.seconds: float | None = None
-        # Workers with a task of an age that nobody can know; queues of which nobody knows whether they are off limits.
-        self.undated: set[str] = set()
-        self.undecided: list[str] = []
-        # What cannot be known, the labels of the metrics, and the findings, that this makes doubtful.
-        self.doubts: list[Doubt] = []
-        self.in_doubt: set[str] = set()
-        self.withdrawn: list[Finding] = []
+        self.oldest_task: float | None = None  # its age in seconds, where tasks have limits
+        self.seconds: float | None = None  # how long it took to ask
+        self.undated: set[str] = set()  # workers with a task of an age that nobody can know
+        self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
+        self.doubts: list[Doubt] = []  # what cannot be known
+        self.in_doubt: set[str] = set()  # the labels of the metrics that this makes doubtful
+        self.withdrawn: list[Finding] = []  # and the findings
 
     def count(self, metric: str) -> int:
         """Return how many workers, or queues, the findings of a metric account for."""

@@ -13,7 +13,7 @@ from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIO
 class Row:
     """A metric.
 
-    value_of: counts it in a comparison, None: it does not apply; by default it counts the findings of this label
+    value_of: counts it in a comparison, None: it does not apply; by default it counts the findings
     states_of: the words of the status line, "2 workers missing": how many are in which state; by default in the label's
     unheard: the nodes whose answers to a question it lacks; by default all that something claims
     """
@@ -35,8 +35,10 @@ class Row:
     ) -> None:
         self.label, self.needs, self.what, self.warning, self.critical = label, needs, what, warning, critical
         self.noun, self.most, self.is_percentage, self.unit = noun, most, is_percentage, unit
-        self.value_of = value_of or (lambda comparison: comparison.count(label))
-        self.states_of = states_of or (lambda _comparison, value: {label.partition("_")[0]: value})
+        metric = label.partition("_")[0]
+        count = Comparison.count_servers if noun == "server" else Comparison.count
+        self.value_of = value_of or (lambda comparison: count(comparison, metric))
+        self.states_of = states_of or (lambda _comparison, value: {metric: value})
         self._unheard = unheard or _claimed_and_unheard
 
     def unheard(self, comparison: Comparison) -> dict[Question, Collection[str]]:
@@ -76,12 +78,8 @@ ROWS = (
         unheard=_unheard_of_queues,
     ),
     Row("unexpected", (), "unexpected workers", "0"),
-    Row("missing_servers", (), "missing servers", value_of=lambda found: found.count_servers("missing"), noun="server"),
-    Row(
-        *("unexpected_servers", (), "unexpected servers"),
-        value_of=lambda comparison: comparison.count_servers("unexpected"),
-        noun="server",
-    ),
+    Row("missing_servers", (), "missing servers", noun="server"),
+    Row("unexpected_servers", (), "unexpected servers", noun="server"),
     Row("online", (), value_of=lambda comparison: comparison.replies.count),
     Row("oldest_task", (ACTIVE,), value_of=lambda comparison: comparison.oldest_task, unit="s"),
     Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),

@@ -15,7 +15,7 @@ _NO_START = "Celery before 4.2 does not say when a task was started, --task-limi
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
 # No more lines of one kind than this can fit.
-_MOST_LINES = 400
+MOST_LINES = 400
 
 # In the order of the kinds of Finding.
 _KINDS = ("Server", "Worker", "Worker", "Pattern", "Queue")
@@ -85,8 +85,10 @@ _CAUSES: dict[int, Callable[..., str]] = {
     Cause.ERROR: lambda: "it answered ERROR",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
     Cause.SILENT: lambda question: f"it did not answer to {question.name}",
-    Cause.OVERDUE: lambda task, seconds, count: f"it has run {printable(task, 100)} for {duration(seconds)}"
-    + (f", {count:,} tasks over their limit" if count > 1 else ""),
+    Cause.OVERDUE: lambda task, seconds, count: (
+        f"it has run {printable(task, 100)} for {duration(seconds)}"
+        + (f", {count:,} tasks over their limit" if count > 1 else "")
+    ),
     Cause.OFF_LIMIT: lambda number, limit: f"{count_of(number, 'worker')} instead of {limit.wanted(number)}",
 }
 
@@ -116,7 +118,7 @@ def hints(comparison: Comparison) -> Iterator[str]:
     """Yield what may help below the findings: that the text was empty, that a node name may have been copied."""
     if comparison.inquiry.is_blank:
         yield _EMPTY_TEXT
-    for group, count in comparison.copied[:_MOST_LINES]:
+    for group, count in comparison.copied[:MOST_LINES]:
         name = printable(node_name(group, count))
         span = printable(node_name(group, f"{count}..{count}"))
         yield f"{name} means {count:,} workers; for the one worker of that name write {span}"
@@ -129,20 +131,20 @@ def online(replies: Replies) -> Iterator[str]:
     servers: dict[str, dict[Group, set[str]]] = {}
     for group, indexes in replies.groups.items():
         servers.setdefault(group[1][1:], {})[group] = indexes
-    for server in sorted(servers, key=natural)[:_MOST_LINES]:
+    for server in sorted(servers, key=natural)[:MOST_LINES]:
         groups = servers[server]
         nodes = printable(", ".join(listed(groups)), 1000)
         place = f" on {printable(server)}" if server else ""
         yield f"Online{place}: {count_of(sum(map(len, groups.values())), 'worker')}, {nodes}"
     consumers = replies.consumers()
-    for queue in sorted(consumers, key=natural)[:_MOST_LINES]:
+    for queue in sorted(consumers, key=natural)[:MOST_LINES]:
         yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"
 
 
 def numbering(inventory: Inventory, replies: Replies) -> Iterator[str]:
     """Yield a line for every group of which the replies had to show where COUNT is numbered from."""
     counted = {node_name(group): group for group, demand in inventory.groups.items() if demand.count}
-    for name in sorted(counted, key=natural)[:_MOST_LINES]:
+    for name in sorted(counted, key=natural)[:MOST_LINES]:
         demand = inventory.groups[counted[name]]
         indexes = set(map(number, replies.groups.get(counted[name], ())))
         if indexes:

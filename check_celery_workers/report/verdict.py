@@ -14,8 +14,6 @@ NAME = "CELERY WORKERS"
 
 # Icinga and Nagios keep some 8 KiB of output.
 MOST_BYTES = 8000
-# No more findings than this can fit.
-_MOST_LINES = 400
 # How much of the first line the names of silent workers may take.
 _MOST_NAMES = 200
 
@@ -23,20 +21,15 @@ _ORDER = [row.label for row in ROWS]
 
 
 class Verdict:
-    """What a check says.
-
-    state, status_line: OK, WARNING, CRITICAL or UNKNOWN; what is wrong, or that nothing is
-    comparison: what it is about; None if it did not come to that
-    perfdata, explanations: the metrics as perfdata; how each state came about, a line each
-    """
+    """What a check says."""
 
     def __init__(  # noqa: PLR0913, PLR0917 -- all that a verdict consists of
         self,
-        state: str,
-        status_line: str,
-        comparison: Comparison | None = None,
+        state: str,  # OK, WARNING, CRITICAL or UNKNOWN
+        status_line: str,  # what is wrong, or that nothing is
+        comparison: Comparison | None = None,  # what it is about; None if it did not come to that
         perfdata: Sequence[str] = (),
-        explanations: Sequence[str] = (),
+        explanations: Sequence[str] = (),  # how each state came about, a line each
     ) -> None:
         self.state, self.status_line, self.comparison = state, status_line, comparison
         self.perfdata, self.explanations = perfdata, explanations
@@ -125,7 +118,7 @@ def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
     places: dict[tuple[int, int], list[Finding]] = {}
     for finding in findings:
         places.setdefault((_ORDER.index(finding.metric), finding.kind), []).append(finding)
-    left = _MOST_LINES
+    left = sentences.MOST_LINES
     for place in sorted(places):
         from heapq import nsmallest
 

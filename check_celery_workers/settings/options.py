@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "and work. The output of `celery status` or `celery inspect` is read from\n"
         "standard input, or COMMAND is run to get it.",
         epilog=_EPILOG,
-        formatter_class=_formatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=79, max_help_position=26),
         allow_abbrev=False,
         add_help=False,
     )
@@ -134,10 +134,6 @@ class _Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's own
         raise HelpAsked(message)
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, width=79, max_help_position=26)
 
 
 def _flags(label: str, severity: str) -> tuple[str, ...]:
