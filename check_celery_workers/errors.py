@@ -1,6 +1,10 @@
-"""What cannot be judged: exceptions that end the check as UNKNOWN."""
+"""What ends a check early, always as UNKNOWN."""
 
 from __future__ import annotations
+
+
+class HelpAsked(Exception):  # noqa: N818 -- it is no error
+    """The help or the version was asked for; the message is what to print."""
 
 
 class CannotJudge(Exception):  # noqa: N818 -- it is no error of the plugin's

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 
 import nagiosplugin
 from nagiosplugin.state import ServiceState
@@ -17,7 +16,6 @@ from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.judgement.metrics import JUDGED, ROWS, note_doubts
 from check_celery_workers.judgement.threshold import Threshold
-from check_celery_workers.replies.doubt import later_answers
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.report.sentences import status_line
 from check_celery_workers.report.verdict import NAME, Verdict, explain_doubt, unknown
@@ -30,39 +28,30 @@ _LEAST = 1.0
 
 
 class Workers(nagiosplugin.Resource):
-    """The workers that reply, compared with those that should.
-
-    inquiry, comparison: what came of it; the comparison is None until it is there
-    """
+    """The workers that reply, compared with those that should: `comparison` is what came of it, None until then."""
 
     name = NAME
 
     def __init__(
         self, ask: Callable[[Awaited | None], Inquiry], inventory: Inventory, deadline: float, timed: bool = False
     ) -> None:
-        """Compare what `ask` returns.
+        """Compare what `ask` returns until the deadline, a time of `time.monotonic` in seconds.
 
-        deadline: a time of `time.monotonic`, in seconds
         timed: asking is stopped when it is enough, and its time is a metric
         """
         self.inventory = inventory
-        self.inquiry = Inquiry()
         self.comparison: Comparison | None = None
         self._ask, self._deadline, self._timed = ask, deadline, timed
 
     def probe(self) -> list[nagiosplugin.Metric]:
-        """Ask, compare, and return all metrics at once.
-
-        Raises CheckError if that is not possible.
-        """
+        """Ask, compare, and return all metrics at once. Raises CheckError if that is not possible."""
         started = time.monotonic()
         try:
             # A stream ends by itself: nobody waits for what is still to come.
-            self.inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
+            inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
             with _within(self._deadline):
-                unanswered = {question: silent for question, silent, doubt in later_answers(self.inquiry) if not doubt}
-                comparison = compare(Comparison(self.inventory, self.inquiry.replies, unanswered))
-                note_doubts(comparison, self.inquiry)
+                comparison = compare(Comparison(self.inventory, inquiry))
+                note_doubts(comparison)
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error
         comparison.seconds = round(time.monotonic() - started, 3) if self._timed else None
@@ -72,8 +61,7 @@ class Workers(nagiosplugin.Resource):
             value = row.value_of(comparison)
             # That nothing was found yet of what is in doubt says nothing.
             if value is not None and not (row.what and not value and row.label in comparison.in_doubt):
-                context = row.label if row.what else "default"
-                most = row.most(self.inventory)
+                context, most = row.label if row.what else "default", row.most(self.inventory)
                 metrics.append(nagiosplugin.Metric(row.label, value, row.unit, 0, most, context))
         return metrics
 
@@ -103,7 +91,7 @@ class StatusLine(nagiosplugin.Summary):
             # Missing servers are missing workers as well, and need no word of their own.
             if state != nagiosplugin.Ok or (metric.value and rows[metric.name].noun != "server")
         ]
-        return status_line(comparison, problems, ok, self._workers.inquiry.is_blank)
+        return status_line(comparison, problems, ok)
 
 
 def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Threshold | None]]) -> tuple[Verdict, int]:
@@ -128,7 +116,7 @@ def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Thr
     perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
     explanations = list(_explain(check.results, doubtful))
     state = str(check.state).upper()
-    return Verdict(state, check.summary_str, comparison, workers.inquiry, perfdata, explanations), check.exitcode
+    return Verdict(state, check.summary_str, comparison, perfdata, explanations), check.exitcode
 
 
 def _explain(results: nagiosplugin.Results, doubtful: Container[str]) -> Iterator[str]:
@@ -151,10 +139,10 @@ def _judged(results: nagiosplugin.Results) -> Iterator[tuple[nagiosplugin.Metric
 def _within(deadline: float) -> Iterator[None]:
     """Raise CannotJudge in what runs inside when the deadline comes."""
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(*_: object) -> None:
         raise CannotJudge("the comparison did not end before the timeout")
 
-    before: Callable[[int, FrameType | None], object] | int | None = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, min(max(_LEAST, deadline - time.monotonic()), 1e6))
     try:
         yield

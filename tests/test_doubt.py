@@ -206,7 +206,7 @@ def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
 
 def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a label, the question that it needs, and how it is counted; nobody asks that question."""
-    scheduled = Question("scheduled", "scheduled", "tasks with an ETA")
+    scheduled = Question("scheduled", what="tasks with an ETA")
     rows = (*ROWS, Row("scheduled", (scheduled,), "tasks with an ETA", value_of=lambda _comparison: 0))
     for module in (metrics, plugin):
         monkeypatch.setattr(module, "ROWS", rows)

@@ -30,17 +30,14 @@ def baseline(groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterabl
             patterns[pattern] = patterns.get(pattern, 0) + 1
     fixed.sort(key=natural)
     lines = fixed + [f"{text}={count}" for (_, text), count in sorted(patterns.items())]
-    return lines + [
-        f"queue {name}={len(set(queues[name]))}.." for name in sorted(queues, key=natural) if _is_shared(name)
-    ]
+    shared = sorted(filter(_is_shared, queues), key=natural)
+    return lines + [f"queue {name}={len(set(queues[name]))}.." for name in shared]
 
 
-def listed(groups: Mapping[Group, Iterable[str]]) -> Iterator[str]:
-    """Yield the workers as a person reads them: `w-1..3@a` for three, `w-7@a` for one, in natural order."""
-    names = []
-    for group, indexes in groups.items():
-        names += [_span(group, first, last, first == last) for first, last in _runs(indexes)]
-    yield from sorted(names, key=natural)
+def listed(groups: Mapping[Group, Iterable[str]]) -> list[str]:
+    """Return the workers as a person reads them: `w-1..3@a` for three, `w-7@a` for one, in natural order."""
+    runs = ((group, *run) for group, indexes in groups.items() for run in _runs(indexes))
+    return sorted((_span(group, first, last, first == last) for group, first, last in runs), key=natural)
 
 
 def _span(group: Group, first: int, last: int, plain: bool = False) -> str:

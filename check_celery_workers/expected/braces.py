@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from check_celery_workers.expected.mistakes import WrongError
+
 _NUMBER = "[0-9]{1,18}"
 _BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
 
@@ -13,7 +15,7 @@ def expand(text: str, most: int, mark: str) -> list[str]:
     """Return the texts that braces stand for, each with the mark behind what comes from braces.
 
     "w{1..2}", with the mark "!" -> ["w1!", "w2!"]; without a comma or a range, braces stay as they are. Raises
-    ValueError, with the problem and the right form, if these are more than `most`, or if a range is not one.
+    WrongError if these are more than `most`, or if a range is not one.
     """
     texts = [text]
     while True:
@@ -26,7 +28,7 @@ def expand(text: str, most: int, mark: str) -> list[str]:
             for word in _words(braces, most):
                 expanded.append(f"{before}{word}{mark}{after}")
                 if len(expanded) > most:
-                    raise ValueError(f"its braces stand for more than {most:,} workers", "fewer")
+                    raise WrongError(f"its braces stand for more than {most:,} workers", "fewer")
         texts = expanded
 
 
@@ -39,13 +41,13 @@ def _words(braces: re.Match[str], most: int) -> Iterator[str]:
     if re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last):
         start, stop = int(first), int(last)
         if abs(stop - start) // by >= most:
-            raise ValueError(f"its braces stand for more than {most:,} workers", "fewer")
+            raise WrongError(f"its braces stand for more than {most:,} workers", "fewer")
         width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
         texts = (str(number).zfill(width) for number in _range(start, stop, by))
     elif len(first) == len(last) == 1 and (first + last).isalpha():
         texts = (chr(code) for code in _range(ord(first), ord(last), by))
     else:
-        raise ValueError("a range in braces needs two numbers or two letters", "{FIRST..LAST}")
+        raise WrongError("a range in braces needs two numbers or two letters", "{FIRST..LAST}")
     yield from texts
 
 

@@ -35,35 +35,26 @@ _LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
 _EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
 
-_LIMITS = "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN.."
-
-
-class Count:
-    """COUNT workers of a group, numbered from 0 or from 1."""
-
-    __slots__ = ("count", "group")
-
-    def __init__(self, group: Group, count: int) -> None:
-        self.group = group
-        self.count = count
-
 
 class Span:
-    """The workers of a group with the indexes from `first` to `last`; UNNUMBERED twice is the one without index."""
+    """The workers of a group with the indexes from `first` to `last`; UNNUMBERED twice is the one without index.
+
+    Where `first` is None they are COUNT: as many as `last`, numbered from 0 or from 1.
+    """
 
     __slots__ = ("first", "group", "last")
 
-    def __init__(self, group: Group, first: int, last: int) -> None:
+    def __init__(self, group: Group, first: int | None, last: int) -> None:
         self.group, self.first, self.last = group, first, last
 
 
 class Limit:
-    """At least `low` and at most `high` (None: any number) of what has this name, or matches this pattern."""
+    """At least `low` and at most `high` (None: any number) of what matches this pattern, or consume from this queue."""
 
-    __slots__ = ("high", "low", "name")
+    __slots__ = ("high", "is_queue", "low", "name")
 
-    def __init__(self, name: str, low: int, high: int | None) -> None:
-        self.name, self.low, self.high = name, low, high
+    def __init__(self, name: str, low: int, high: int | None, is_queue: bool = False) -> None:
+        self.name, self.low, self.high, self.is_queue = name, low, high, is_queue
 
     def side_of(self, number: int) -> int:
         """Return on which side of the limit a number is: -1 too few, 1 too many, 0 neither."""
@@ -78,17 +69,8 @@ class Limit:
         return f"at least {self.low:,}" if number < self.low else f"at most {self.high:,}"
 
 
-class QueueLimit(Limit):
-    """How many workers must and may consume from the queue of this name."""
-
-    __slots__ = ()
-
-
-def parse(text: str, in_file: bool = False) -> Iterator[Count | Span | Limit]:
-    """Yield what an EXPECTED asks for: one thing, or with braces several.
-
-    Raises WrongError.
-    """
+def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit]:
+    """Yield what an EXPECTED asks for: one thing, or with braces several. Raises WrongError."""
     plain = _match_plain(text)
     if plain:
         yield _read_fixed(plain, exact=False)
@@ -97,11 +79,14 @@ def parse(text: str, in_file: bool = False) -> Iterator[Count | Span | Limit]:
         raise WrongError("it holds a NUL character", FORMS)
     queue = re.fullmatch(r"queue\s+(\S.*)", text)
     if queue and not in_file:
-        raise WrongError(
-            "a queue has an option of its own", "--queue NAME=N", own=f"write --queue {printable(queue[1])}"
-        )
-    text = queue[1] if queue else text
-    for one in _expand(text) if "{" in text else [text]:
+        own = f"write --queue {printable(queue[1])}"
+        raise WrongError("a queue has an option of its own", "--queue NAME=N", own=own)
+    texts = [queue[1] if queue else text]
+    if "{" in text:
+        from check_celery_workers.expected.braces import expand
+
+        texts = expand(texts[0], MOST, _MARK)
+    for one in texts:
         if queue:
             yield parse_queue(one.replace(_MARK, ""))
         else:
@@ -109,24 +94,12 @@ def parse(text: str, in_file: bool = False) -> Iterator[Count | Span | Limit]:
             yield _parse_one(one.replace(_MARK, ""), exact, in_file)
 
 
-def _expand(text: str) -> list[str]:
-    from check_celery_workers.expected.braces import expand
-
-    try:
-        return expand(text, MOST, _MARK)
-    except ValueError as error:
-        raise WrongError(*error.args) from None
-
-
-def parse_queue(text: str) -> QueueLimit:
-    """Return what NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.. asks for; NAME alone is NAME=1..
-
-    Raises WrongError.
-    """
+def parse_queue(text: str) -> Limit:
+    """Return what NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.. asks for; NAME alone is NAME=1.. Raises WrongError."""
     limit = re.fullmatch(_LIMIT, text)
     if not text.strip() or text.startswith("="):
         raise WrongError("NAME is empty", "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..")
-    return QueueLimit(limit[1], *_bounds(limit)) if limit else QueueLimit(text, 1, None)
+    return Limit(limit[1], *_bounds(limit), is_queue=True) if limit else Limit(text, 1, None, is_queue=True)
 
 
 def is_plain(text: str, group: Group) -> bool:
@@ -138,18 +111,21 @@ def is_plain(text: str, group: Group) -> bool:
     return text.isprintable() and text[0] not in "#-" and not isinstance(expected, Limit) and expected.group == group
 
 
-def _parse_one(text: str, exact: bool, in_file: bool) -> Count | Span | Limit:
+def _parse_one(text: str, exact: bool, in_file: bool) -> Span | Limit:
     if text.split() != [text]:
         explain_white_space(text)
     limit = "=" in text and re.fullmatch(_LIMIT, text)
     if is_wild(text) and not limit:
-        raise WrongError("a pattern needs the number of workers", _LIMITS)
+        raise WrongError("a pattern needs the number of workers", "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..")
     if in_file and is_implausible(limit[1] if limit else text):
         raise WrongError("it is not a node name", FORMS)
     if limit:
         return _parse_pattern(limit)
     explain_typos(text)
-    return _parse_fixed(text, exact)
+    fixed = re.fullmatch(_FIXED, text)
+    if not fixed:
+        raise WrongError("NAME or SERVER is empty" if "@" in text else "it names no server", FORMS)
+    return _read_fixed(fixed, exact)
 
 
 def _parse_pattern(limit: re.Match[str]) -> Limit:
@@ -171,14 +147,7 @@ def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
     return low, high
 
 
-def _parse_fixed(text: str, exact: bool) -> Count | Span:
-    fixed = re.fullmatch(_FIXED, text)
-    if not fixed:
-        raise WrongError("NAME or SERVER is empty" if "@" in text else "it names no server", FORMS)
-    return _read_fixed(fixed, exact)
-
-
-def _read_fixed(fixed: re.Match[str], exact: bool) -> Count | Span:
+def _read_fixed(fixed: re.Match[str], exact: bool) -> Span:
     name, first, last, server = fixed.groups()
     if "-" in name and re.search(_MISNUMBERED, name):
         raise WrongError("NAME is empty, or its numbers cannot be read", FORMS)
@@ -186,10 +155,8 @@ def _read_fixed(fixed: re.Match[str], exact: bool) -> Count | Span:
     group = (intern(name), f"@{server}")
     if not first:
         return Span(group, UNNUMBERED, UNNUMBERED)
-    if exact and not last:
-        return Span(group, int(first), int(first))
-    if last:
-        return _span(group, int(first), int(last))
+    if exact or last:
+        return _span(group, int(first), int(last or first))
     return _count(group, int(first))
 
 
@@ -201,10 +168,10 @@ def _span(group: Group, first: int, last: int) -> Span:
     return Span(group, first, last)
 
 
-def _count(group: Group, count: int) -> Count:
+def _count(group: Group, count: int) -> Span:
     the_one = f"%(name)s-{count}..{count}%(server)s for the one worker %(name)s-{count}%(server)s"
     if not count:
         raise WrongError("it expects no worker", the_one, group)
     if count > MOST:
         raise WrongError(f"it means {count:,} workers, more than {MOST:,}", the_one, group)
-    return Count(group, count)
+    return Span(group, None, count)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.expected.grammar import Count, Limit, QueueLimit, Span, parse, parse_queue
+from check_celery_workers.expected.grammar import Limit, Span, parse, parse_queue
 from check_celery_workers.expected.mistakes import WrongError, names_copied
 from check_celery_workers.node import UNNUMBERED, Group, node_name, number, numbers, printable
 from check_celery_workers.pattern import first_match
@@ -26,11 +26,6 @@ class Demand:
     def __init__(self) -> None:
         self.indexes: set[int] = set()
         self.count = 0
-
-    @property
-    def size(self) -> int:
-        """How many workers these are."""
-        return len(self.indexes) + self.count
 
     def numbered(self, replied: set[int]) -> tuple[set[int], set[int]]:
         """Return the indexes expected, and those two, if any, of which nobody can know which one is.
@@ -66,30 +61,33 @@ class Demand:
 
     def overlaps(self, first: int, last: int) -> bool:
         """Return whether one of these indexes is, or may be, expected already."""
-        if self.count and first <= self.count and last >= 0:
-            return True
-        return not self.indexes.isdisjoint(range(first, last + 1))
+        is_counted = self.count and first <= self.count and last >= 0
+        return bool(is_counted) or not self.indexes.isdisjoint(range(first, last + 1))
 
 
 class Inventory:
-    """All that must be there, built from EXPECTED.
+    """All that must be there, built from EXPECTED."""
 
-    groups: what is expected of each group by a fixed form
-    patterns: in the order given, in which they take the workers that match
-    queues: how many workers must consume from each queue
-    task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
-    size: how many workers these are, of patterns the least number
-    """
+    def __init__(
+        self,
+        first_index: int | None = None,
+        ignored: Sequence[str] = (),
+        task_limits: Sequence[tuple[str | None, float]] = (),
+    ) -> None:
+        """Number COUNT workers from `first_index`, 0 or 1; None: from whichever the replies show, group by group.
 
-    def __init__(self, first_index: int | None = None) -> None:
-        """Number COUNT workers from `first_index`, 0 or 1; None: from whichever the replies show, group by group."""
+        ignored: patterns of the workers to leave out of every count, unless something expects them
+        task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
+        """
+        # What the fixed forms expect; patterns, in the order in which they take workers; how many consume from a queue.
         self.groups: dict[Group, Demand] = {}
         self.patterns: dict[str, Limit] = {}
         self.queues: dict[str, Limit] = {}
-        self.task_limits: Sequence[tuple[str | None, float]] = ()
+        self.task_limits = task_limits
+        # How many workers these are, of patterns the least number.
         self.size = 0
         self._first_index = first_index
-        self._ignored = first_match(())
+        self._ignored = first_match(ignored)
 
     @classmethod
     def of(cls, groups: Mapping[Group, set[str]]) -> Inventory:
@@ -98,7 +96,7 @@ class Inventory:
         for group, digits in groups.items():
             demand = inventory.groups[group] = Demand()
             demand.indexes = numbers(digits)
-            inventory.size += demand.size
+            inventory.size += len(demand.indexes)
         return inventory
 
     def __bool__(self) -> bool:
@@ -110,19 +108,12 @@ class Inventory:
         """Whether workers are expected, and not only consumers of queues."""
         return bool(self.groups or self.patterns)
 
-    def ignore(self, patterns: Sequence[str]) -> None:
-        """Leave the workers that match one of these out of every count, unless something expects them."""
-        self._ignored = first_match(patterns)
-
     def ignores(self, node: str) -> bool:
         """Return whether this worker is ignored if nothing expects it."""
         return self._ignored(node) is not None
 
     def expect(self, text: str) -> None:
-        """Add what one EXPECTED asks for.
-
-        Raises UsageError, with the text in it, if it is wrong or asks for a worker a second time.
-        """
+        """Add what one EXPECTED asks for. Raises UsageError if it is wrong or asks for a worker a second time."""
         try:
             for expected in parse(text):
                 self._add(expected)
@@ -130,10 +121,7 @@ class Inventory:
             raise UsageError(f"EXPECTED {printable(text)}: {wrong.explained()}") from None
 
     def expect_queue(self, text: str) -> None:
-        """Add what one --queue asks for.
-
-        Raises UsageError, with the text in it, if it is wrong or asks for a queue a second time.
-        """
+        """Add what one --queue asks for. Raises UsageError if it is wrong or asks for a queue a second time."""
         try:
             self._add(parse_queue(text))
         except WrongError as wrong:
@@ -155,39 +143,30 @@ class Inventory:
                 except WrongError as wrong:
                     raise UsageError(f"{printable(file)}:{place}: {wrong}") from None
 
-    def _add(self, expected: Count | Span | Limit) -> None:
+    def _add(self, expected: Span | Limit) -> None:
         if isinstance(expected, Span):
             self._add_span(expected.group, expected.first, expected.last)
-        elif isinstance(expected, QueueLimit):
-            if expected.name in self.queues:
-                raise WrongError("the queue is given twice", "it once")
-            self.queues[expected.name] = expected
-        elif isinstance(expected, Limit):
-            if expected.name in self.patterns:
-                raise WrongError("the pattern is given twice", "it once")
-            self.patterns[expected.name] = expected
-            self.size += expected.low
-        elif self._first_index is not None:
-            self._add_span(expected.group, self._first_index, self._first_index + expected.count - 1)
+            return
+        limits, what = (self.queues, "queue") if expected.is_queue else (self.patterns, "pattern")
+        if expected.name in limits:
+            raise WrongError(f"the {what} is given twice", "it once")
+        limits[expected.name] = expected
+        self.size += 0 if expected.is_queue else expected.low
+
+    def _add_span(self, group: Group, first: int | None, last: int) -> None:
+        """Add the workers from `first` to `last`, or COUNT of them if it is None (see Span)."""
+        if first is None and self._first_index is not None:
+            first, last = self._first_index, self._first_index + last - 1
+        demand = self.groups.setdefault(group, Demand())
+        if first is None and demand.count not in (0, last):
+            raise names_copied(group, demand.count, last)
+        if demand.overlaps(first or 0, last):
+            raise WrongError("the same worker is expected twice", "it once")
+        if first is None:
+            demand.count = last
         else:
-            self._add_count(expected)
-
-    def _add_span(self, group: Group, first: int, last: int) -> None:
-        demand = self.groups.setdefault(group, Demand())
-        if demand.overlaps(first, last):
-            raise WrongError("the same worker is expected twice", "it once")
-        demand.indexes.update(range(first, last + 1))
-        self.size += last + 1 - first
-
-    def _add_count(self, expected: Count) -> None:
-        group, count = expected.group, expected.count
-        demand = self.groups.setdefault(group, Demand())
-        if demand.count and demand.count != count:
-            raise names_copied(group, demand.count, count)
-        if demand.overlaps(0, count):
-            raise WrongError("the same worker is expected twice", "it once")
-        demand.count = count
-        self.size += count
+            demand.indexes.update(range(first, last + 1))
+        self.size += last if first is None else last + 1 - first
 
 
 class Awaited:
@@ -198,17 +177,15 @@ class Awaited:
     """
 
     def __init__(self, inventory: Inventory) -> None:
-        self.expected = inventory.size
+        self.expected = self._missing = inventory.size
         self.replied = 0
-        self._missing = inventory.size
-        self._groups = inventory.groups
+        self._groups, self._queues = inventory.groups, inventory.queues
         self._limits = list(inventory.patterns.values())
         self._find = first_match(inventory.patterns)
         self._matched = [0] * len(self._limits)
         self._seen: dict[Group, set[str]] = {}
         self._indexes: dict[Group, set[int]] = {}
         self._consumers: dict[str, set[str]] = {name: set() for name in inventory.queues}
-        self._queues = inventory.queues
 
     @property
     def missing(self) -> int:

@@ -13,16 +13,11 @@ _REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
 
 
 class WrongError(Exception):
-    """An EXPECTED is wrong.
-
-    str() never contains the user's text: under sudo, an error in a file would read out any file.
-    """
+    """An EXPECTED is wrong. str() never has the user's text in it: under sudo, that would read out any file."""
 
     def __init__(self, problem: str, right: str, group: Group = ("NAME", "@SERVER"), own: str = "") -> None:
         """Name the problem and the right form, with %(name)s and %(server)s in both; `own` also repeats the text."""
-        self._message = f"{problem}, write {right}"
-        self._group = group
-        self._own = own
+        self._message, self._group, self._own = f"{problem}, write {right}", group, own
         super().__init__(self._with("NAME", "@SERVER"))
 
     def explained(self) -> str:
@@ -41,28 +36,29 @@ def is_implausible(text: str) -> bool:
 
 def explain_white_space(text: str) -> None:
     """Raise WrongError for an EXPECTED with white space in it."""
-    reply = re.fullmatch(_REPLY, text.strip())
-    if reply and text.strip() != reply[1]:
-        raise WrongError("it is a line of status text", f"{FORMS}, or let --baseline write it")
+    _explain_reply(text.strip(), "a line")
     raise WrongError("it holds white space" if text else "it is empty", ONE_EACH)
 
 
 def explain_typos(text: str) -> None:
     """Raise WrongError if the text is what people type first instead of a fixed form."""
-    reply = re.fullmatch(_REPLY, text)
-    if reply and text != reply[1]:
-        raise WrongError("it is a part of status text", f"{FORMS}, or let --baseline write it")
+    _explain_reply(text, "a part")
     for character, what in ((",", "a comma"), ('"', "a quotation mark"), ("'", "a quotation mark")):
         if character in text:
             raise WrongError(f"it holds {what}", ONE_EACH)
     if text.count("@") > 1:
         raise WrongError("it holds more than one @", ONE_EACH)
-    undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18})\.\.([0-9]{1,18})(@.+)", text)
+    undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18}\.\.[0-9]{1,18})(@.+)", text)
     if undashed:
-        first, last = undashed[2], undashed[3]
-        raise WrongError(
-            "a range without a dash needs braces", f"%(name)s{{{first}..{last}}}%(server)s", (undashed[1], undashed[4])
-        )
+        name, numbers, at_server = undashed.groups()
+        right = f"%(name)s{{{numbers}}}%(server)s"
+        raise WrongError("a range without a dash needs braces", right, (name, at_server))
+
+
+def _explain_reply(text: str, what: str) -> None:
+    reply = re.fullmatch(_REPLY, text)
+    if reply and text != reply[1]:
+        raise WrongError(f"it is {what} of status text", f"{FORMS}, or let --baseline write it")
 
 
 def names_copied(group: Group, one: int, other: int) -> WrongError:

@@ -23,7 +23,7 @@ def compare(comparison: Comparison) -> Comparison:
     groups, replied = comparison.inventory.groups, comparison.replies.groups
     findings = comparison.findings
     if comparison.inventory.names_workers:
-        turnouts = [turn_out(group, demand, replied.get(group, set())) for group, demand in groups.items()]
+        turnouts = [Turnout(group, demand, replied.get(group, set())) for group, demand in groups.items()]
         _note_present(comparison, turnouts)
         findings += _missing(comparison, turnouts)
         findings += _off_patterns(comparison, _claim_by_pattern(comparison))
@@ -41,7 +41,7 @@ class Turnout:
     __slots__ = ("demand", "digits", "extra", "group", "has_one_more", "lacks_one", "missing", "present", "repeated")
 
     def __init__(self, group: Group, demand: Demand, digits: set[str]) -> None:
-        """Begin with all well; `digits` are of the indexes that replied."""
+        """`digits` are of the indexes that replied."""
         self.group, self.demand, self.digits = group, demand, digits
         # How many of the workers expected replied; the indexes that are missing, too many, and in two spellings.
         self.present = len(digits)
@@ -50,6 +50,17 @@ class Turnout:
         self.repeated: Collection[int] = ()
         # COUNT lacks a worker, or has one too many, that is either index 0 or index COUNT.
         self.lacks_one = self.has_one_more = False
+        indexes = numbers(digits)
+        expected, pair = demand.numbered(indexes)
+        if indexes == expected and not pair and len(indexes) == len(digits):
+            return
+        self.has_one_more = bool(pair) and pair <= indexes
+        self.lacks_one = bool(pair) and not self.has_one_more
+        self.missing = expected - indexes
+        self.extra = extra = indexes - expected - pair
+        self.present = len(indexes & expected) + self.has_one_more
+        if len(indexes) < len(digits):
+            self.repeated = {index for index, times in Counter(map(number, digits)).items() if times > 1} - extra
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -61,23 +72,6 @@ class Turnout:
         if self.lacks_one:
             yield " or ".join(self.ends)
         yield from map(partial(node_name, self.group), self.missing)
-
-
-def turn_out(group: Group, demand: Demand, digits: set[str]) -> Turnout:
-    """Return what a group turned out to be, of which these indexes replied, in digits."""
-    turnout = Turnout(group, demand, digits)
-    indexes = numbers(digits)
-    expected, pair = demand.numbered(indexes)
-    if indexes == expected and not pair and len(indexes) == len(digits):
-        return turnout
-    turnout.has_one_more = bool(pair) and pair <= indexes
-    turnout.lacks_one = bool(pair) and not turnout.has_one_more
-    turnout.missing = expected - indexes
-    turnout.extra = extra = indexes - expected - pair
-    turnout.present = len(indexes & expected) + turnout.has_one_more
-    if len(indexes) < len(digits):
-        turnout.repeated = {index for index, times in Counter(map(number, digits)).items() if times > 1} - extra
-    return turnout
 
 
 def _note_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
@@ -148,7 +142,7 @@ def _off_patterns(comparison: Comparison, matched: Mapping[str, Collection[str]]
             count = sum(not comparison.inventory.ignores(node) for node in nodes)
             metric, off = "unexpected", count - limit.high
         if off > 0:
-            yield Finding(metric, Finding.PATTERN, text, off, [Cause(Cause.OFF_LIMIT, count, limit)])
+            yield Finding(metric, Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, count, limit), count=off)
 
 
 def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:
@@ -172,10 +166,10 @@ def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator
             yield Finding("unexpected", Finding.NODE, " or ".join(turnout.ends))
 
 
-def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _count_by_server(groups: Mapping[Group, Collection[str]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
     for (_, at_server), digits in groups.items():
-        counts[at_server] = counts.get(at_server, 0) + len(digits)
+        counts[at_server] += len(digits)
     return counts
 
 
@@ -190,4 +184,4 @@ def _off_queues(comparison: Comparison) -> Iterator[Finding]:
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
             comparison.undecided.append(name)
         elif limit.side_of(count):
-            yield Finding("queues", Finding.QUEUE, name, causes=[Cause(Cause.OFF_LIMIT, count, limit)])
+            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, count, limit))

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.pattern import first_match
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Task
-
-
-class TaskLimits:
-    """How many seconds a task may run, by the first pattern that matches its name."""
-
-    def __init__(self, limits: Sequence[tuple[str | None, float]]) -> None:
-        """Take (pattern, seconds) in order; the pattern None is for all tasks that no other matches."""
-        named = [(pattern, seconds) for pattern, seconds in limits if pattern is not None]
-        self._seconds = [seconds for _, seconds in named]
-        self._find = first_match(pattern for pattern, _ in named)
-        self._otherwise = next((seconds for pattern, seconds in limits if pattern is None), None)
-
-    def is_over(self, name: str, age: float) -> bool:
-        """Return whether a task of this name, and of this age in seconds, has run for longer than it may."""
-        place = self._find(name)
-        limit = self._otherwise if place is None else self._seconds[place]
-        return limit is not None and age > limit
 
 
 def find_faults(comparison: Comparison) -> Iterator[Finding]:
@@ -42,14 +26,14 @@ def find_faults(comparison: Comparison) -> Iterator[Finding]:
     for worker, overdue in _overdue(comparison) if comparison.inventory.task_limits else ():
         causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
-        yield Finding("malfunctioning", Finding.NODE, worker, causes=found)
+        yield Finding("malfunctioning", Finding.NODE, worker, *found)
     for worker in comparison.repeated.union(filter(None, map(comparison.claimed, replies.duplicates))):
         yield Finding("duplicate", Finding.NODE, worker)
 
 
 def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     """Yield the workers with tasks over their limit; note the age of the oldest task, and the tasks without an age."""
-    limits = TaskLimits(comparison.inventory.task_limits)
+    limit_of = _find_limits(comparison.inventory.task_limits)
     running: dict[str, set[Task]] = {}
     for node, tasks in comparison.replies.told.get(ACTIVE, {}).items():
         worker = comparison.claimed(node)
@@ -60,9 +44,22 @@ def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     comparison.oldest_task = round(max(every, default=0.0), 1)
     for worker, known in running.items():
         ages = [(task.age, task.name) for task in known if task.age is not None]
-        overdue = [(age, name) for age, name in ages if limits.is_over(name, age)]
+        overdue = [(age, name) for age, name in ages if age > limit_of(name)]
         if len(ages) < len(known):
             comparison.undated.add(worker)
         if overdue:
             seconds, name = max(overdue)
             yield worker, Cause(Cause.OVERDUE, name, seconds, len(overdue))
+
+
+def _find_limits(limits: Sequence[tuple[str | None, float]]) -> Callable[[str], float]:
+    """Return a function from the name of a task to the seconds that it may run; a pattern None is for all others."""
+    named = [(pattern, seconds) for pattern, seconds in limits if pattern is not None]
+    otherwise = next((seconds for pattern, seconds in limits if pattern is None), math.inf)
+    find = first_match(pattern for pattern, _ in named)
+
+    def limit_of(name: str) -> float:
+        place = find(name)
+        return otherwise if place is None else named[place][1]
+
+    return limit_of

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import Group, node_name, number, split_node
-from check_celery_workers.replies.doubt import Doubt
-from check_celery_workers.replies.output import Replies
-from check_celery_workers.replies.question import Question
+from check_celery_workers.replies.doubt import Doubt, later_answers
+from check_celery_workers.replies.output import Inquiry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Finding:
 
     __slots__ = ("causes", "count", "kind", "metric", "name", "node")
 
-    def __init__(self, metric: str, kind: int, name: str, count: int = 1, causes: Collection[Cause] = ()) -> None:
+    def __init__(self, metric: str, kind: int, name: str, *causes: Cause, count: int = 1) -> None:
         """Take the label of the metric that it counts in, what it is about, and how many workers it accounts for.
 
         Of two names of which one is meant, and nobody can know which, it has both.
@@ -69,10 +68,10 @@ def roll_up(metric: str, shares: Iterable[Share], servers: Container[str]) -> It
             rolled[at_server].count += count
             rolled[at_server].node = ""
         elif at_server in servers:
-            finding = rolled[at_server] = Finding(metric, Finding.SERVER, at_server[1:], count)
+            finding = rolled[at_server] = Finding(metric, Finding.SERVER, at_server[1:], count=count)
             finding.node = next(nodes) if count == 1 else ""
         elif is_all and count > 1:
-            yield Finding(metric, Finding.GROUP, f"{name}{at_server}", count)
+            yield Finding(metric, Finding.GROUP, f"{name}{at_server}", count=count)
         else:
             yield from (Finding(metric, Finding.NODE, node) for node in nodes)
     yield from rolled.values()
@@ -81,31 +80,24 @@ def roll_up(metric: str, shares: Iterable[Share], servers: Container[str]) -> It
 class Comparison:
     """The inventory against the replies, and what of it is in doubt."""
 
-    def __init__(
-        self, inventory: Inventory, replies: Replies, unanswered: Mapping[Question, Collection[str]] | None = None
-    ) -> None:
-        """Note what is compared; `unanswered` are the nodes that kept silent on a question that they were asked."""
-        self.inventory = inventory
-        self.replies = replies
-        self.unanswered = unanswered or {}
-        # How many of those that must or may be there replied, and on which servers; what no EXPECTED has claimed.
-        self.present = 0
-        self.servers: set[str] = set()
-        self.unclaimed: dict[Group, set[str]] = {}
-        # Workers of which an index replied in two spellings; COUNTs of which only the worker of that name replied.
-        self.repeated: set[str] = set()
-        self.copied: list[tuple[Group, int]] = []
+    def __init__(self, inventory: Inventory, inquiry: Inquiry) -> None:
+        self.inventory, self.inquiry, self.replies = inventory, inquiry, inquiry.replies
+        # What came of the later questions, and the nodes that certainly kept silent on each.
+        self.later = list(later_answers(inquiry))
+        self.unanswered = {question: silent for question, silent, doubt in self.later if not doubt}
+        self.present = 0  # how many of those that must or may be there replied
+        self.servers: set[str] = set()  # where these are
+        self.unclaimed: dict[Group, set[str]] = {}  # what no EXPECTED has claimed
+        self.repeated: set[str] = set()  # workers of which an index replied in two spellings
+        self.copied: list[tuple[Group, int]] = []  # COUNTs of which only the worker of that name replied
         self.findings: list[Finding] = []
-        # In seconds: the age of the oldest task, where tasks have limits; how long it took to ask.
-        self.oldest_task: float | None = None
-        self.seconds: float | None = None
-        # Workers with a task of an age that nobody can know; queues of which nobody knows whether they are off limits.
-        self.undated: set[str] = set()
-        self.undecided: list[str] = []
-        # What cannot be known, the labels of the metrics, and the findings, that this makes doubtful.
-        self.doubts: list[Doubt] = []
-        self.in_doubt: set[str] = set()
-        self.withdrawn: list[Finding] = []
+        self.oldest_task: float | None = None  # its age in seconds, where tasks have limits
+        self.seconds: float | None = None  # how long it took to ask
+        self.undated: set[str] = set()  # workers with a task of an age that nobody can know
+        self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
+        self.doubts: list[Doubt] = []  # what cannot be known
+        self.in_doubt: set[str] = set()  # the labels of the metrics that this makes doubtful
+        self.withdrawn: list[Finding] = []  # and the findings
 
     def count(self, metric: str) -> int:
         """Return how many workers, or queues, the findings of a metric account for."""

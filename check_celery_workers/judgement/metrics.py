@@ -6,44 +6,39 @@ from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Comparison
-from check_celery_workers.replies.doubt import Doubt, doubt_of, later_answers
-from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.doubt import Doubt, doubt_of
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Question
 
 
 class Row:
     """A metric.
 
-    label: its perfdata label, and the start of the names of its options
-    needs: the questions without whose answers it is in doubt, as far as the inventory wants them
-    what: what it counts, for --help; without it, it has no thresholds
-    warning, critical: the default ranges, which hold unless one of its thresholds is given
-    value_of: counts it in a comparison; None: it does not apply; by default it counts the findings of this label
-    noun, states_of: the words of the status line, "2 workers missing": how many are in which state
-    most, is_percentage: its maximum; whether thresholds may be percent of it
-    unit: "s", or "" for a number
+    value_of: counts it in a comparison, None: it does not apply; by default it counts the findings
+    states_of: the words of the status line, "2 workers missing": how many are in which state; by default in the label's
     unheard: the nodes whose answers to a question it lacks; by default all that something claims
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
         self,
-        label: str,
-        needs: Collection[Question],
-        what: str = "",
-        warning: str | None = None,
+        label: str,  # of the perfdata, and the start of the names of its options
+        needs: Collection[Question],  # without whose answers it is in doubt, as far as the inventory wants them
+        what: str = "",  # what it counts, for --help; without it, it has no thresholds
+        warning: str | None = None,  # the default ranges, which hold unless one of its thresholds is given
         critical: str | None = None,
         value_of: Callable[[Comparison], int | float | None] | None = None,
         noun: str = "worker",
         states_of: Callable[[Comparison, int], Mapping[str, int]] | None = None,
-        most: Callable[[Inventory], int | None] = lambda _inventory: None,
-        is_percentage: bool = False,
-        unit: str = "",
+        most: Callable[[Inventory], int | None] = lambda _inventory: None,  # its maximum
+        is_percentage: bool = False,  # whether thresholds may be percent of it
+        unit: str = "",  # "s", or "" for a number
         unheard: Callable[[Comparison, Question], Collection[str]] | None = None,
     ) -> None:
         self.label, self.needs, self.what, self.warning, self.critical = label, needs, what, warning, critical
         self.noun, self.most, self.is_percentage, self.unit = noun, most, is_percentage, unit
-        self.value_of = value_of or (lambda comparison: comparison.count(label))
-        self.states_of = states_of or (lambda _comparison, value: {label.partition("_")[0]: value})
+        metric = label.partition("_")[0]
+        count = Comparison.count_servers if noun == "server" else Comparison.count
+        self.value_of = value_of or (lambda comparison: count(comparison, metric))
+        self.states_of = states_of or (lambda _comparison, value: {metric: value})
         self._unheard = unheard or _claimed_and_unheard
 
     def unheard(self, comparison: Comparison) -> dict[Question, Collection[str]]:
@@ -83,12 +78,8 @@ ROWS = (
         unheard=_unheard_of_queues,
     ),
     Row("unexpected", (), "unexpected workers", "0"),
-    Row("missing_servers", (), "missing servers", value_of=lambda found: found.count_servers("missing"), noun="server"),
-    Row(
-        *("unexpected_servers", (), "unexpected servers"),
-        value_of=lambda comparison: comparison.count_servers("unexpected"),
-        noun="server",
-    ),
+    Row("missing_servers", (), "missing servers", noun="server"),
+    Row("unexpected_servers", (), "unexpected servers", noun="server"),
     Row("online", (), value_of=lambda comparison: comparison.replies.count),
     Row("oldest_task", (ACTIVE,), value_of=lambda comparison: comparison.oldest_task, unit="s"),
     Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),
@@ -97,20 +88,20 @@ ROWS = (
 JUDGED = tuple(row for row in ROWS if row.what)
 
 
-def note_doubts(comparison: Comparison, inquiry: Inquiry) -> None:
+def note_doubts(comparison: Comparison) -> None:
     """Note what cannot be known, and withdraw the findings that this makes doubtful.
 
     What is missing may be among what was not heard. What was heard is certain.
     """
-    lacking = comparison.count("missing") + comparison.count("queues") > 0 or not inquiry.replies.count
-    doubt = doubt_of(inquiry.asked[0].texts, lacking)
+    lacking = comparison.count("missing") + comparison.count("queues") > 0 or not comparison.replies.count
+    doubt = doubt_of(comparison.inquiry.asked[0].texts, lacking)
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}
         comparison.withdrawn = [finding for finding in comparison.findings if not finding.is_final]
         comparison.findings = [finding for finding in comparison.findings if finding.is_final]
         return
-    doubts = {question: doubt for question, _, doubt in later_answers(inquiry) if doubt}
+    doubts = {question: doubt for question, _, doubt in comparison.later if doubt}
     for row in ROWS:
         for question, nodes in row.unheard(comparison).items():
             doubts.setdefault(question, Doubt(counts=False).about(question, nodes))

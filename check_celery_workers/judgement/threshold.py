@@ -15,10 +15,7 @@ _DECIMALS = 4
 
 
 class Threshold:
-    """A Nagios range, `[@]start:end`, from the Monitoring Plugins Development Guidelines.
-
-    With a trailing %, its numbers are percent of the metric's maximum.
-    """
+    """A Nagios range, `[@]start:end`; with a trailing %, its numbers are percent of the metric's maximum."""
 
     def __init__(self, text: str) -> None:
         self._text = text.removesuffix("%")
@@ -26,10 +23,7 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str, percent: bool) -> Threshold:
-        """Return the threshold that a user wrote; with `percent` it may end in %.
-
-        Raises ValueError if the text is not a range.
-        """
+        """Return the threshold that a user wrote; `percent`: it may end in %. Raises ValueError if it is no range."""
         if not re.fullmatch(_RANGE, text.removesuffix("%") if percent else text):
             raise ValueError(f"{printable(text)!r} is not a range, write [@]start:end such as 2, 10: or ~:")
         threshold = cls(text)

@@ -12,8 +12,6 @@ from check_celery_workers.errors import EndedBadly
 from check_celery_workers.replies.output import Inquiry, Output, Text
 from check_celery_workers.replies.question import Question
 
-_NOT_WHOLE = "the status text is not whole"
-
 
 class Doubt:
     """Why something cannot be known.
@@ -54,11 +52,8 @@ def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt 
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:
-    for find, if_complete, if_lacking in _TABLE:
-        doubt = find(text) if (if_lacking if lacking else if_complete) else None
-        if doubt:
-            return doubt
-    return None
+    finds = (find for find, if_complete, if_lacking in _TABLE if (if_lacking if lacking else if_complete))
+    return next(filter(None, (find(text) for find in finds)), None)
 
 
 def _failed(text: Text) -> Doubt | None:
@@ -86,7 +81,7 @@ def _hides(text: Text) -> Doubt | None:
 def _cut(text: Text) -> Doubt | None:
     """A part is missing."""
     problem = next((output.problem for output in text.outputs if output.end == Output.CUT), None)
-    return Doubt(f"{_NOT_WHOLE}: {problem}") if problem else None
+    return Doubt(f"the status text is not whole: {problem}") if problem else None
 
 
 def _says_nothing(text: Text) -> Doubt | None:

@@ -19,17 +19,13 @@ ARROW_5 = "->  "
 
 
 class Replies:
-    """Who replied, and what.
-
-    groups: the indexes that replied of each group, in digits as the workers write them
-    count: how many node names these are
-    duplicates, errors: node names that more than one worker answers to, or that replied ERROR
-    told: for each question and each node name that answered it, the queues or tasks that it listed
-    """
+    """Who replied, and what."""
 
     def __init__(self) -> None:
+        # The indexes that replied of each group, in digits as the workers write them; how many node names these are.
         self.groups: dict[Group, set[str]] = {}
         self.count = 0
+        # Node names that more than one worker answers to, or that replied ERROR; what each listed for each question.
         self.duplicates: set[str] = set()
         self.errors: set[str] = set()
         self.told: dict[Question, dict[str, list[Queue | Task]]] = {}
@@ -78,15 +74,12 @@ class Output:
         self.question: Question | None = None
         self.replies = Replies()
         self.end = end
-        # How it shows that a part of it is missing, and whether what is wrong with its last worker may be in there.
-        self.problem = ""
-        self.hides = False
-        # What stands before its nodes; what each listed below its name, None for neither queues nor tasks; who listed
-        # something that cannot be read; whether an error stands below its replies.
-        self.form = ""
-        self.bodies: dict[str, list[Queue | Task] | None] = {}
-        self.unread: set[str] = set()
-        self.has_error = False
+        self.problem = ""  # how it shows that a part of it is missing
+        self.hides = False  # whether what is wrong with its last worker may be in that part
+        self.form = ""  # what stands before its nodes
+        self.bodies: dict[str, list[Queue | Task] | None] = {}  # what each listed; None: neither queues nor tasks
+        self.unread: set[str] = set()  # who listed something that cannot be read
+        self.has_error = False  # whether an error stands below its replies
 
     def __bool__(self) -> bool:
         """Return whether any worker replied."""
@@ -142,8 +135,7 @@ class Text:
     """The outputs of one text, in order.
 
     failure: how the source of the text failed, None if the text ended by itself
-    others: the lines that no output consists of
-    is_blank: nothing was said at all
+    others: the lines that no output consists of; is_blank: nothing was said at all
     """
 
     def __init__(
@@ -163,16 +155,12 @@ class Asked:
     """A question, None where the texts alone say what it is, and the texts that came: one for each attempt."""
 
     def __init__(self, question: Question | None, texts: Sequence[Text]) -> None:
-        self.question = question
-        self.texts = texts
+        self.question, self.texts = question, texts
         self.replies = _sum(output.replies for text in texts for output in text.outputs)
 
 
 class Inquiry:
-    """All that was asked in a check, in order: first who is there, then those who replied to that.
-
-    replies: the replies of all of it together
-    """
+    """All that was asked in a check, in order: first who is there, then those who replied to that; and all replies."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []

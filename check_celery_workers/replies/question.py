@@ -72,26 +72,18 @@ class Task:
 
 
 class Question:
-    """What a worker can be asked.
-
-    name: on the command line, `celery inspect NAME`
-    wire: on the broker
-    what, kind: what it lists, in words and as a type, Queue or Task; None where that is not read
-    is_shown_by: whether something of this kind shows by itself that this was the question
-    option, is_wanted: the option that needs it, and whether an inventory does
-    """
+    """What a worker can be asked."""
 
     def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
         self,
-        name: str,
-        wire: str = "",
-        what: str = "",
-        kind: type | None = None,
-        is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,
-        option: str = "",
-        is_wanted: Callable[[Inventory], object] = lambda _inventory: True,
+        name: str,  # on the command line, `celery inspect NAME`
+        what: str = "",  # what it lists, in words
+        kind: type | None = None,  # and as a type, Queue or Task; None where that is not read
+        is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,  # whether this item shows the question
+        option: str = "",  # the option that needs it
+        is_wanted: Callable[[Inventory], object] = lambda _inventory: True,  # whether an inventory needs it
     ) -> None:
-        self.name, self.wire, self.what, self.kind = name, wire, what, kind
+        self.name, self.what, self.kind = name, what, kind
         self.is_shown_by, self.option, self.is_wanted = is_shown_by, option, is_wanted
 
     @staticmethod
@@ -108,17 +100,10 @@ def _has_started(task: Queue | Task) -> bool:
 
 # It answers all that `ping` does, so it is asked first.
 ACTIVE_QUEUES = Question(
-    "active_queues", "active_queues", "queues", Queue, option="--queue", is_wanted=lambda inventory: inventory.queues
+    "active_queues", "queues", Queue, option="--queue", is_wanted=lambda inventory: inventory.queues
 )
-# Celery 3.1 knows it on the broker only by this name.
 ACTIVE = Question(
-    "active",
-    "dump_active",
-    "running tasks",
-    Task,
-    _has_started,
-    "--task-limit",
-    lambda inventory: inventory.task_limits,
+    "active", "running tasks", Task, _has_started, "--task-limit", lambda inventory: inventory.task_limits
 )
 # A new question is a row here.
 QUESTIONS = (ACTIVE_QUEUES, ACTIVE)

@@ -50,22 +50,18 @@ _OTHERS_KEPT, _OTHERS_LENGTH = 500, 1000
 
 
 class TextReader:
-    """Reads a text, in pieces of whole lines, to its outputs.
-
-    awaits_body: the last line read was that of a node, so that what it replied may be still to come
-    """
+    """Reads a text, in pieces of whole lines, to its outputs."""
 
     def __init__(self, question: Question | None = None, awaited: Awaited | None = None) -> None:
         """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes."""
-        self.awaits_body = False
+        self.awaits_body = False  # whether the last line was that of a node, so that what it replied may still come
         self._question, self._awaited = question, awaited
         self._outputs: list[Output] = []
         self._open = Output()
         self._latest: tuple[Group, str] | None = None
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
         self._before = self._unended = ""
-        self._is_blank = True
-        self._is_closed = False
+        self._is_blank, self._is_closed = True, False
 
     def feed(self, text: str) -> None:
         """Read on: text of whole lines, the last one of which may lack its end if the text ends there."""

@@ -15,25 +15,19 @@ _NO_START = "Celery before 4.2 does not say when a task was started, --task-limi
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
 # No more lines of one kind than this can fit.
-_MOST_LINES = 400
+MOST_LINES = 400
 
-_KINDS = {
-    Finding.SERVER: "Server",
-    Finding.GROUP: "Worker",
-    Finding.NODE: "Worker",
-    Finding.PATTERN: "Pattern",
-    Finding.QUEUE: "Queue",
-}
+# In the order of the kinds of Finding.
+_KINDS = ("Server", "Worker", "Worker", "Pattern", "Queue")
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
 _STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
 
 
-def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool, is_blank: bool) -> str:
+def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool) -> str:
     """Return what is wrong, the worst first, and its name if there is only one finding.
 
     problems: the metrics that are not zero or that alert, with their values, the worst first
     ok: the state is OK, so that the workers online lead
-    is_blank: nothing was said at all
     """
     parts = [_online(comparison)] if ok else []
     # Use a noun only once, but that of servers, which might be taken for another.
@@ -49,7 +43,7 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
     line = ", ".join(parts)
     if len(comparison.findings) == 1:
         line += f": {subject(comparison.findings[0])}"
-    return f"{line}, the status text was empty" if is_blank else line
+    return f"{line}, the status text was empty" if comparison.inquiry.is_blank else line
 
 
 def _online(comparison: Comparison) -> str:
@@ -87,16 +81,14 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
     return f"{start} {state}, accounts for {count_of(finding.count, noun)}{node}"
 
 
-def _overdue(task: str, seconds: float, count: int) -> str:
-    more = f", {count:,} tasks over their limit" if count > 1 else ""
-    return f"it has run {printable(task, 100)} for {duration(seconds)}{more}"
-
-
 _CAUSES: dict[int, Callable[..., str]] = {
     Cause.ERROR: lambda: "it answered ERROR",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
     Cause.SILENT: lambda question: f"it did not answer to {question.name}",
-    Cause.OVERDUE: _overdue,
+    Cause.OVERDUE: lambda task, seconds, count: (
+        f"it has run {printable(task, 100)} for {duration(seconds)}"
+        + (f", {count:,} tasks over their limit" if count > 1 else "")
+    ),
     Cause.OFF_LIMIT: lambda number, limit: f"{count_of(number, 'worker')} instead of {limit.wanted(number)}",
 }
 
@@ -122,11 +114,11 @@ def duration(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in units[first : first + 2] if value) or "0 s"
 
 
-def hints(comparison: Comparison, empty: bool) -> Iterator[str]:
+def hints(comparison: Comparison) -> Iterator[str]:
     """Yield what may help below the findings: that the text was empty, that a node name may have been copied."""
-    if empty:
+    if comparison.inquiry.is_blank:
         yield _EMPTY_TEXT
-    for group, count in comparison.copied[:_MOST_LINES]:
+    for group, count in comparison.copied[:MOST_LINES]:
         name = printable(node_name(group, count))
         span = printable(node_name(group, f"{count}..{count}"))
         yield f"{name} means {count:,} workers; for the one worker of that name write {span}"
@@ -139,20 +131,20 @@ def online(replies: Replies) -> Iterator[str]:
     servers: dict[str, dict[Group, set[str]]] = {}
     for group, indexes in replies.groups.items():
         servers.setdefault(group[1][1:], {})[group] = indexes
-    for server in sorted(servers, key=natural)[:_MOST_LINES]:
+    for server in sorted(servers, key=natural)[:MOST_LINES]:
         groups = servers[server]
         nodes = printable(", ".join(listed(groups)), 1000)
         place = f" on {printable(server)}" if server else ""
         yield f"Online{place}: {count_of(sum(map(len, groups.values())), 'worker')}, {nodes}"
     consumers = replies.consumers()
-    for queue in sorted(consumers, key=natural)[:_MOST_LINES]:
+    for queue in sorted(consumers, key=natural)[:MOST_LINES]:
         yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"
 
 
 def numbering(inventory: Inventory, replies: Replies) -> Iterator[str]:
     """Yield a line for every group of which the replies had to show where COUNT is numbered from."""
     counted = {node_name(group): group for group, demand in inventory.groups.items() if demand.count}
-    for name in sorted(counted, key=natural)[:_MOST_LINES]:
+    for name in sorted(counted, key=natural)[:MOST_LINES]:
         demand = inventory.groups[counted[name]]
         indexes = set(map(number, replies.groups.get(counted[name], ())))
         if indexes:

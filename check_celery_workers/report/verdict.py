@@ -8,15 +8,12 @@ from check_celery_workers.judgement.finding import Comparison, Finding
 from check_celery_workers.judgement.metrics import ROWS
 from check_celery_workers.node import natural, printable
 from check_celery_workers.replies.doubt import Doubt
-from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.report import sentences
 
 NAME = "CELERY WORKERS"
 
 # Icinga and Nagios keep some 8 KiB of output.
 MOST_BYTES = 8000
-# No more findings than this can fit.
-_MOST_LINES = 400
 # How much of the first line the names of silent workers may take.
 _MOST_NAMES = 200
 
@@ -24,24 +21,18 @@ _ORDER = [row.label for row in ROWS]
 
 
 class Verdict:
-    """What a check says.
-
-    state, status_line: OK, WARNING, CRITICAL or UNKNOWN; what is wrong, or that nothing is
-    comparison, inquiry: what it is about; None if it did not come to that
-    perfdata, explanations: the metrics as perfdata; how each state came about, a line each
-    """
+    """What a check says."""
 
     def __init__(  # noqa: PLR0913, PLR0917 -- all that a verdict consists of
         self,
-        state: str,
-        status_line: str,
-        comparison: Comparison | None = None,
-        inquiry: Inquiry | None = None,
+        state: str,  # OK, WARNING, CRITICAL or UNKNOWN
+        status_line: str,  # what is wrong, or that nothing is
+        comparison: Comparison | None = None,  # what it is about; None if it did not come to that
         perfdata: Sequence[str] = (),
-        explanations: Sequence[str] = (),
+        explanations: Sequence[str] = (),  # how each state came about, a line each
     ) -> None:
-        self.state, self.status_line, self.perfdata, self.explanations = state, status_line, perfdata, explanations
-        self.comparison, self.inquiry = comparison, inquiry
+        self.state, self.status_line, self.comparison = state, status_line, comparison
+        self.perfdata, self.explanations = perfdata, explanations
 
     def output(self, verbose: int = 0, raw: str = "") -> str:
         """Return the output, at most MOST_BYTES of it; `raw` is the beginning of the text, if it is to be shown.
@@ -59,16 +50,17 @@ class Verdict:
         return fit(top, lines, len(findings), self._details(verbose, raw, bool(findings)))
 
     def _details(self, verbose: int, raw: str, has_findings: bool) -> Iterator[str]:
-        if self.comparison and self.inquiry:
-            yield from sentences.hints(self.comparison, self.inquiry.is_blank)
-            yield from (f"In doubt: {explain_doubt(doubt, self.comparison)}" for doubt in self.comparison.doubts)
-        if self.comparison and verbose and (self.inquiry or has_findings):
-            yield from sentences.online(self.comparison.replies)
-        if self.comparison and verbose >= 2 and self.inquiry:
+        comparison, is_known = self.comparison, self.state != "UNKNOWN"
+        if comparison and is_known:
+            yield from sentences.hints(comparison)
+            yield from (f"In doubt: {explain_doubt(doubt, comparison)}" for doubt in comparison.doubts)
+        if comparison and verbose and (is_known or has_findings):
+            yield from sentences.online(comparison.replies)
+        if comparison and verbose >= 2 and is_known:
             yield from self.explanations
-            yield from sentences.numbering(self.comparison.inventory, self.comparison.replies)
-            if self.inquiry.passed_over:
-                yield f"Passed over in the status text: {self.inquiry.passed_over}"
+            yield from sentences.numbering(comparison.inventory, comparison.replies)
+            if comparison.inquiry.passed_over:
+                yield f"Passed over in the status text: {comparison.inquiry.passed_over}"
         if raw:
             from check_celery_workers.replies.quote import quotable
 
@@ -123,13 +115,13 @@ def _names(findings: list[Finding]) -> str:
 
 def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield the findings in output order, at most those that can fit."""
-    from heapq import nsmallest
-
     places: dict[tuple[int, int], list[Finding]] = {}
     for finding in findings:
         places.setdefault((_ORDER.index(finding.metric), finding.kind), []).append(finding)
-    left = _MOST_LINES
+    left = sentences.MOST_LINES
     for place in sorted(places):
+        from heapq import nsmallest
+
         found = places[place]
         is_ordered = place[1] == Finding.PATTERN
         yield from found[:left] if is_ordered else nsmallest(left, found, key=lambda finding: natural(finding.name))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from check_celery_workers import __version__
-from check_celery_workers.errors import UsageError
+from check_celery_workers.errors import HelpAsked, UsageError
 from check_celery_workers.judgement.metrics import JUDGED
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
@@ -49,6 +49,8 @@ exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (cannot judge; wrong usage)
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of what stands before COMMAND."""
+    # argparse would look on the disk for translations of its headings: half a millisecond, and there are none.
+    argparse._ = str  # type: ignore[attr-defined]
     options = _Parser(
         prog="check_celery_workers",
         usage="%(prog)s [OPTION]... [EXPECTED]... [-- COMMAND [ARG]...]",
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "and work. The output of `celery status` or `celery inspect` is read from\n"
         "standard input, or COMMAND is run to get it.",
         epilog=_EPILOG,
-        formatter_class=_formatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=79, max_help_position=26),
         allow_abbrev=False,
         add_help=False,
     )
@@ -72,94 +74,56 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
     add("expected", nargs="*", metavar="EXPECTED", help="workers that must be online (see below)")
     repeatable = partial(add, action="append", default=[])
     repeatable("-e", "--expect", metavar="EXPECTED", help="same as the positional EXPECTED; repeatable")
-    repeatable(
-        *("-f", "--expect-file"),
-        metavar="FILE",
-        help="read EXPECTED from FILE, one per line; # starts a comment; repeatable",
+    file = "read EXPECTED from FILE, one per line; # starts a comment; repeatable"
+    repeatable("-f", "--expect-file", metavar="FILE", help=file)
+    queue = "N workers must consume from queue NAME; also MIN..MAX, MIN.., by default 1..; repeatable"
+    repeatable("--queue", metavar="NAME[=N]", help=queue)
+    limit = (
+        "a worker is malfunctioning if it runs a task for longer; the first PATTERN that matches the task's name "
+        "holds, then SECONDS alone; repeatable"
     )
-    repeatable(
-        "--queue",
-        metavar="NAME[=N]",
-        help="N workers must consume from queue NAME; also MIN..MAX, MIN.., by default 1..; repeatable",
-    )
-    repeatable(
-        "--task-limit",
-        type=_checked(_task_limit),
-        metavar="[PATTERN=]SECONDS",
-        help="a worker is malfunctioning if it runs a task for longer; the first PATTERN that matches the task's name "
-        "holds, then SECONDS alone; repeatable",
-    )
-    repeatable(
-        "--ignore", metavar="PATTERN", help="leave workers that match out of every count unless expected; repeatable"
-    )
-    add(
-        "--first-index",
-        choices=("auto", "0", "1"),
-        default="auto",
-        help="number of the first worker in NAME-COUNT; default auto: inferred from the replies",
-    )
+    repeatable("--task-limit", type=_checked(_task_limit), metavar="[PATTERN=]SECONDS", help=limit)
+    ignore = "leave workers that match out of every count unless expected; repeatable"
+    repeatable("--ignore", metavar="PATTERN", help=ignore)
+    first = "number of the first worker in NAME-COUNT; default auto: inferred from the replies"
+    add("--first-index", choices=("auto", "0", "1"), default="auto", help=first)
 
 
 def _add_thresholds(group: argparse._ArgumentGroup) -> None:
-    for metric in JUDGED:
-        percent = metric.is_percentage
+    for row in JUDGED:
+        convert = _checked(partial(Threshold.parse, percent=row.is_percentage))
+        percent = " (append %% for percent)" if row.is_percentage else ""
         for severity in ("warning", "critical"):
-            group.add_argument(
-                *_flags(metric.label, severity),
-                dest=f"{metric.label}_{severity}",
-                type=_checked(partial(Threshold.parse, percent=percent)),
-                metavar="RANGE",
-                help=f"{severity.upper()} if the number of {metric.what} is outside RANGE"
-                + (" (append %% for percent)" if percent else ""),
-            )
+            meaning = f"{severity.upper()} if the number of {row.what} is outside RANGE{percent}"
+            dest = f"{row.label}_{severity}"
+            group.add_argument(*_flags(row.label, severity), dest=dest, type=convert, metavar="RANGE", help=meaning)
 
 
 def _add_command(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        *("-t", "--timeout"),
-        type=_checked(_timeout),
-        default=TIMEOUT,
-        metavar="SECONDS",
-        help=f"deadline for the whole check, default {TIMEOUT:g}",
-    )
+    add = group.add_argument
+    timeout = f"deadline for the whole check, default {TIMEOUT:g}"
+    add("-t", "--timeout", type=_checked(_timeout), default=TIMEOUT, metavar="SECONDS", help=timeout)
     end = group.add_mutually_exclusive_group()
-    end.add_argument(
-        "--settle",
-        type=_checked(_seconds),
-        metavar="SECONDS",
-        help="with COMMAND: how long to listen on for unexpected workers once every expected one has replied, "
-        f"default {SETTLE:g}",
+    settle = (
+        "with COMMAND: how long to listen on for unexpected workers once every expected one has replied, "
+        f"default {SETTLE:g}"
     )
+    end.add_argument("--settle", type=_checked(_seconds), metavar="SECONDS", help=settle)
     end.add_argument("--wait", action="store_true", help="do not stop COMMAND early")
-    group.add_argument(
-        "--attempts",
-        type=_checked(_attempts),
-        metavar="N",
-        help="with COMMAND: run it up to N times while workers are missing or it fails, default 1",
-    )
-    group.add_argument(
-        "--no-command", action="store_true", help="accept no COMMAND after this, where others supply EXPECTED"
-    )
+    attempts = "with COMMAND: run it up to N times while workers are missing or it fails, default 1"
+    add("--attempts", type=_checked(_attempts), metavar="N", help=attempts)
+    add("--no-command", action="store_true", help="accept no COMMAND after this, where others supply EXPECTED")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add(
-        "--baseline", action="store_true", help="print EXPECTED lines for the workers and queues online now, and exit 0"
-    )
+    baseline = "print EXPECTED lines for the workers and queues online now, and exit 0"
+    add("--baseline", action="store_true", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
-    add(
-        *("-v", "--verbose"),
-        action="count",
-        default=0,
-        help="list the workers online; -vv: explain each state; -vvv: add the raw status text",
-    )
+    verbose = "list the workers online; -vv: explain each state; -vvv: add the raw status text"
+    add("-v", "--verbose", action="count", default=0, help=verbose)
     add("-h", "--help", action="help", help="show this and exit 3")
     add("-V", "--version", action="version", version=f"%(prog)s {__version__}", help="show the version and exit 3")
-
-
-class Asked(Exception):  # noqa: N818 -- it is no error
-    """The help or the version was asked for; the message is what to print."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -169,11 +133,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see --help)")
 
     def _print_message(self, message: str, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's own
-        raise Asked(message)
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, width=79, max_help_position=26)
+        raise HelpAsked(message)
 
 
 def _flags(label: str, severity: str) -> tuple[str, ...]:

@@ -23,34 +23,26 @@ _COMMANDS = {
 
 
 class Settings(argparse.Namespace):
-    """What the command line asks for: the options by their names, and these."""
+    """What the command line asks for: the options by their names, and what parse adds."""
 
-    # EXPECTED, files of them, and --queue, as written; patterns of node names to ignore.
-    expected: list[str]
+    expected: list[str]  # as written, and the same from --expect
     expect_file: list[str]
     queue: list[str]
     ignore: list[str]
-    # Patterns of task names with seconds; None for all other tasks.
-    task_limit: list[tuple[str | None, float]]
-    # In seconds; `settle` is None to read to the end.
-    timeout: float
-    settle: float | None
+    task_limit: list[tuple[str | None, float]]  # patterns with seconds; None for all other tasks
+    timeout: float  # in seconds
+    settle: float | None  # in seconds; None: read to the end
     attempts: int
     baseline: bool
     quiet: bool
     verbose: int
-    # What COUNT workers are numbered from, None: as the replies show; COMMAND, empty for standard input.
-    numbered_from: int | None
-    command: list[str]
-    # The warning and the critical threshold of each metric, by its label.
-    thresholds: dict[str, tuple[Threshold | None, Threshold | None]]
+    numbered_from: int | None  # the first index of COUNT workers; None: as the replies show
+    command: list[str]  # empty for standard input
+    thresholds: dict[str, tuple[Threshold | None, Threshold | None]]  # warning and critical, by the metric's label
 
 
 def parse(arguments: Sequence[str]) -> Settings:
-    """Return the settings.
-
-    Raises UsageError if the arguments are wrong, and Asked for `--help` and `--version`.
-    """
+    """Return the settings. Raises UsageError if the arguments are wrong, and HelpAsked for --help and --version."""
     own, command = _split(arguments)
     for argument in own:
         # Before Python 3.13 argparse turns such a value into an empty list, which silently drops a threshold.

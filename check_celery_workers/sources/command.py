@@ -11,7 +11,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
 from check_celery_workers.errors import CannotJudge, EndedBadly, SourceError
 from check_celery_workers.node import printable
@@ -38,17 +37,12 @@ class Command(Source):
     def __init__(self, argv: Sequence[str], deadline: float, bodies_follow: bool = False) -> None:
         """`deadline` is a time of `time.monotonic`, in seconds; for `bodies_follow` see Source."""
         self.bodies_follow = bodies_follow
-        self._argv = argv
-        self._name = printable(argv[0])
-        self._deadline = deadline
-        self._settled = math.inf
+        self._argv, self._name = argv, printable(argv[0])
+        self._deadline, self._settled = deadline, math.inf
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Command:
-        """Start the command.
-
-        Raises CannotJudge, with its name and the reason, if that is not possible.
-        """
+        """Start the command. Raises CannotJudge, with its name and the reason, if that is not possible."""
         with contextlib.ExitStack() as cleanup, contextlib.ExitStack() as write_ends:
             try:
                 self._signals = cleanup.enter_context(_Signals())
@@ -73,10 +67,7 @@ class Command(Source):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop what is left of the command.
-
-        Raises CannotJudge if a signal came to end the plugin meanwhile.
-        """
+        """Stop what is left of the command. Raises CannotJudge if a signal came to end the plugin meanwhile."""
         self._cleanup.close()
         self._raise_if_ending()
 
@@ -87,8 +78,7 @@ class Command(Source):
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines, of standard output and standard error, as it comes.
 
-        Raises EndedBadly if the command ends with another exit status than 0, SourceError if it does not end before
-        the deadline, and CannotJudge if a signal ends the plugin.
+        Raises EndedBadly if its exit status is not 0, SourceError at the deadline, CannotJudge at a signal to end.
         """
         lines = {self._stdout: Lines(LONGEST_LINE), self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True)}
         poll = select.poll()
@@ -114,8 +104,14 @@ class Command(Source):
                 raise SourceError(f"{self._name} did not end before the timeout")
         for pending in lines.values():
             yield pending.rest()
-        if self._process.returncode:
-            raise EndedBadly(f"{self._name} {_explain_end(self._process.returncode)}")
+        self._raise_if_failed()
+
+    def _raise_if_failed(self) -> None:
+        code = self._process.returncode
+        if code > 0:
+            raise EndedBadly(f"{self._name} ended with exit status {code}")
+        if code < 0:
+            raise EndedBadly(f"{self._name} was ended by signal {-code}, {signal.strsignal(-code)}")
 
     def _raise_if_ending(self) -> None:
         if self._signals.ending:
@@ -160,14 +156,12 @@ class _Signals:
     """Notes the signals that would end the plugin, and wakes a poll for these and for the end of a child.
 
     A signal that was ignored stays ignored here, but children get the default handler.
-
-    ending: the name of the signal that came to end the plugin, None unless one did
     """
 
     _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
-        self.ending: str | None = None
+        self.ending: str | None = None  # the name of the signal that came to end the plugin
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> _Signals:
@@ -192,7 +186,7 @@ class _Signals:
             while os.read(self.fd, 4096):
                 pass
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _note(self, number: int, *_: object) -> None:
         if number in self._ENDING and self._before.get(number) is not signal.SIG_IGN:
             self.ending = signal.Signals(number).name
 
@@ -240,9 +234,3 @@ def _read(lines: dict[int, Lines], poll: select.poll) -> Iterator[str]:
                     break
                 yield pending.feed(data)
                 pending.check()
-
-
-def _explain_end(returncode: int) -> str:
-    if returncode > 0:
-        return f"ended with exit status {returncode}"
-    return f"was ended by signal {-returncode}, {signal.strsignal(-returncode)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.inventory import Awaited, Inventory
@@ -17,6 +19,34 @@ from check_celery_workers.sources.stream import Source
 _GRACE = 0.1
 
 
+class Watch:
+    """Observes the text as it is read: keeps its beginning in `raw`, and shows progress on a terminal."""
+
+    def __init__(self, keeps: int, shows: bool) -> None:
+        """Keep so many characters; show progress only if standard error is a terminal."""
+        self.raw = ""
+        self._keeps = keeps
+        self._shows = shows and os.isatty(2)
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear the progress line."""
+        self._show("")
+
+    def __call__(self, text: str, replied: int, expected: int) -> None:
+        """Note more text, how many workers have replied by now, and how many are expected."""
+        if len(self.raw) < self._keeps:
+            self.raw += text[: self._keeps]
+        self._show(f"{replied:,} answered, {expected:,} expected")
+
+    def _show(self, line: str) -> None:
+        if self._shows:
+            with suppress(OSError):
+                os.write(2, f"\r\x1b[K{line}".encode())
+
+
 class Reader:
     """Reads one text for each question, several times over if need be, until every awaited worker has replied."""
 
@@ -24,39 +54,35 @@ class Reader:
         self,
         open_source: Callable[[Question | None], Source],
         deadline: float,
-        *,
-        settle: float | None = None,
         attempts: int = 1,
-        watch: Callable[[str, int, int], None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Read what `open_source` gives, up to `attempts` times while workers are missing or it fails.
 
         open_source: opens the text that answers a question; None is whatever it asks by itself
         deadline: a time of `time.monotonic`, in seconds, after which it is not read another time
-        settle: seconds to read on once every awaited worker has replied; None: to the end of the text
-        watch: is called with each text as it comes, how many have replied by then and how many are expected
+        watch: observes each text as it comes
         """
-        self._open = open_source
-        self._deadline, self._settle, self._attempts, self._watch = deadline, settle, attempts, watch
+        self._open, self._deadline, self._attempts, self._watch = open_source, deadline, attempts, watch
 
-    def read(self, questions: Sequence[Question | None], awaited: Awaited | None) -> Inquiry:
-        """Return what came of these questions; `awaited` are the workers after which it is enough, None: everybody.
+    def read(self, questions: Sequence[Question | None], awaited: Awaited | None, settle: float | None) -> Inquiry:
+        """Return what came of these questions. Raises CannotJudge if a text cannot be read.
+
+        awaited: the workers after which it is enough, None: everybody
+        settle: seconds to read on once every awaited worker has replied; None: to the end of the text
 
         The later questions wait for those alone that answered the first, and bring nobody new: no settling. They are
-        not asked if the first leaves no verdict. Raises CannotJudge if a text cannot be read.
+        not asked if the first leaves no verdict.
         """
         inquiry = Inquiry()
-        first, *more = questions
-        texts = self._ask(first, awaited, self._settle)
-        inquiry.add(first, texts)
-        lacking = awaited is None or awaited.missing > 0
-        for question in more:
-            if not inquiry.replies.count or doubt_of(texts, lacking):
-                break
-            replied = Awaited(Inventory.of(inquiry.replies.groups))
-            texts = self._ask(question, replied, None if self._settle is None else 0.0)
+        texts: list[Text] = []
+        for question in questions:
+            if inquiry.asked:
+                if not inquiry.replies.count or doubt_of(texts, awaited is None or awaited.missing > 0):
+                    break
+                awaited, settle = Awaited(Inventory.of(inquiry.replies.groups)), settle and 0.0
+            texts = self._ask(question, awaited, settle)
             inquiry.add(question, texts)
-            lacking = replied.missing > 0
         return inquiry
 
     def _ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> list[Text]:
@@ -70,8 +96,7 @@ class Reader:
     def _read_once(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
         reader = TextReader(question, awaited)
         source = self._open(question)
-        failure = None
-        seen = None
+        failure = seen = None
         try:
             with source:
                 for text in source:
@@ -79,12 +104,8 @@ class Reader:
                     if self._watch:
                         self._watch(text, *((awaited.replied, awaited.expected) if awaited else (0, 0)))
                     # A reply has arrived when the lines below it have.
-                    if (
-                        settle is None
-                        or not awaited
-                        or awaited.missing
-                        or (reader.awaits_body and source.bodies_follow)
-                    ):
+                    arrived = not (reader.awaits_body and source.bodies_follow)
+                    if settle is None or not awaited or awaited.missing or not arrived:
                         continue
                     if seen != (awaited.replied, reader.awaits_body):
                         seen = (awaited.replied, reader.awaits_body)

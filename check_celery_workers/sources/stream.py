@@ -16,14 +16,10 @@ LONGEST_LINE = 64 << 20
 
 
 class Source:
-    """Where status text comes from: a context manager, to be read once.
+    """Where status text comes from: a context manager, to be read once."""
 
-    ends_by_itself: the end of the text is where it should be, if no SourceError is raised
-    bodies_follow: every node of the text is known to have a line below it
-    """
-
-    ends_by_itself = False
-    bodies_follow = False
+    ends_by_itself = False  # the end of the text is where it should be, if no SourceError is raised
+    bodies_follow = False  # every node of the text is known to have a line below it
 
     def __enter__(self) -> Source:
         return self
@@ -49,8 +45,7 @@ class Stream(Source):
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines.
 
-        Raises SourceError if the end does not come before the deadline or a line is longer than any status text, and
-        CannotJudge if it cannot be read.
+        Raises CannotJudge if it cannot be read, SourceError at the deadline or at an overlong line.
         """
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
@@ -73,10 +68,7 @@ class Stream(Source):
 
 
 def read_file(path: str, deadline: float) -> Iterator[str]:
-    """Yield the lines of a file, or of whatever else the path names.
-
-    Raises CannotJudge if it cannot be read, or does not end before the deadline.
-    """
+    """Yield the lines of what a path names. Raises CannotJudge if it cannot be read before the deadline."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -94,8 +86,7 @@ class Lines:
 
     def __init__(self, longest: int, keep_end: bool = False) -> None:
         """For a line longer than `longest` bytes, keep only its end or let `check` raise SourceError."""
-        self._longest = longest
-        self._keep_end = keep_end
+        self._longest, self._keep_end = longest, keep_end
         self._started: list[bytes] = []
         self._size = 0
 

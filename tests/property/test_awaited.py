@@ -60,4 +60,4 @@ def test_what_is_still_awaited_is_what_is_missing(
         reader, inquiry = TextReader(), Inquiry()
         reader.feed(text)
         inquiry.add(None, [reader.finish()])
-        assert awaited.missing == compare(Comparison(inventory, inquiry.replies)).count("missing")
+        assert awaited.missing == compare(Comparison(inventory, inquiry)).count("missing")

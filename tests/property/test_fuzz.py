@@ -189,7 +189,7 @@ def test_any_words_on_the_command_line_give_a_readable_output(
     times=st.integers(1, 2),
     arguments=ARGUMENTS,
 )
-def test_thousands_of_findings_give_a_readable_output(  # noqa: PLR0913, PLR0917
+def test_thousands_of_findings_give_a_readable_output(
     name: str, server: str, count: int, servers: int, verdict: str, times: int, arguments: list[str]
 ) -> None:
     answers = (f"{name[:200]}-{i}@{server[:200]}{i % servers}: {verdict}\n" * times for i in range(count))

@@ -168,7 +168,7 @@ LOGGED = st.lists(st.sampled_from(LOG_LINES) | OTHER_TEXT.map("app: {}.".format)
     line=st.sampled_from(LINES),
     random=st.randoms(use_true_random=False),
 )
-def test_neither_the_order_of_the_answers_nor_log_lines_change_the_verdict(  # noqa: PLR0913, PLR0917
+def test_neither_the_order_of_the_answers_nor_log_lines_change_the_verdict(
     inventory: tuple[Wanted, ...],
     limited: list[Limit],
     fleet: list[Node],
