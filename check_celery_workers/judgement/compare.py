@@ -85,7 +85,7 @@ def _note_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
         if turnout.extra:
             comparison.unclaimed[group] = {own for own in turnout.digits if number(own) in turnout.extra}
         comparison.repeated.update(node_name(group, index) for index in turnout.repeated)
-        if demand.count > 1 and not demand.indexes and numbers(turnout.digits) == {demand.count}:
+        if turnout.present == 1 < demand.count and not demand.indexes and numbers(turnout.digits) == {demand.count}:
             comparison.copied.append((group, demand.count))
 
 
@@ -166,10 +166,10 @@ def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator
             yield Finding("unexpected", Finding.NODE, " or ".join(turnout.ends))
 
 
-def _count_by_server(groups: Mapping[Group, Collection[str]]) -> Counter[str]:
-    counts: Counter[str] = Counter()
+def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
     for (_, at_server), digits in groups.items():
-        counts[at_server] += len(digits)
+        counts[at_server] = counts.get(at_server, 0) + len(digits)
     return counts
 
 
