@@ -10,7 +10,7 @@ from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.plugin import OK, Workers, judge
-from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.replies.question import ACTIVE_QUEUES, Question, asked_by, fill_in, questions_for
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
@@ -43,7 +43,7 @@ def describe(settings: Settings) -> tuple[str, int]:
     inquiry = reader.read(asked_by(settings.command, (ACTIVE_QUEUES,)), None, settings.settle)
     replies, texts = inquiry.replies, inquiry.asked[0].texts
     # Whatever is expected later: nothing may be in doubt now.
-    doubt = doubt_of(texts, lacking=True) or doubt_of(texts, lacking=False)
+    doubt = doubt_about(texts, lacking=True) or doubt_about(texts, lacking=False)
     if doubt:
         raise CannotJudge(explain_doubt(doubt, Comparison(Inventory(), inquiry)))
     if not replies.count:
@@ -52,7 +52,7 @@ def describe(settings: Settings) -> tuple[str, int]:
 
 
 def _inventory(settings: Settings, deadline: float) -> Inventory:
-    inventory = Inventory(settings.numbered_from, settings.ignore, settings.task_limit)
+    inventory = Inventory(settings.numbered_from, settings.ignore, vars(settings))
     for text in settings.expected:
         inventory.expect(text)
     for file in settings.expect_file:

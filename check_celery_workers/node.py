@@ -34,12 +34,12 @@ def split_node(node: str) -> tuple[Group, str]:
     return (name, at + server), digits
 
 
-def number(digits: str) -> int:
+def index_of(digits: str) -> int:
     """Return the index that the digits stand for, UNNUMBERED for ""."""
     return int(digits) if digits else UNNUMBERED
 
 
-def numbers(digits: set[str]) -> set[int]:
+def indexes_of(digits: set[str]) -> set[int]:
     """Return the indexes that these digits stand for."""
     return {UNNUMBERED, *map(int, digits - {""})} if "" in digits else set(map(int, digits))
 

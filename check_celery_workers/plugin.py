@@ -14,7 +14,7 @@ from check_celery_workers.errors import CannotJudge
 from check_celery_workers.expected.inventory import Awaited, Inventory
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
-from check_celery_workers.judgement.metrics import JUDGED, ROWS, note_doubts
+from check_celery_workers.judgement.metrics import JUDGED, ROWS, find
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.report.sentences import status_line
@@ -51,7 +51,7 @@ class Workers(nagiosplugin.Resource):
             inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
             with _within(self._deadline):
                 comparison = compare(Comparison(self.inventory, inquiry))
-                note_doubts(comparison)
+                find(comparison)
         except CannotJudge as error:
             raise nagiosplugin.CheckError(str(error)) from error
         comparison.seconds = round(time.monotonic() - started, 3) if self._timed else None
@@ -112,18 +112,18 @@ def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Thr
         return unknown(explain_doubt(comparison.doubts[0], comparison), comparison), UNKNOWN
     # Numbers in doubt are not shown, but for those that are bad enough already.
     alerts = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
-    doubtful = comparison.in_doubt - alerts
-    perfdata = [text for text in check.perfdata if text.partition("=")[0] not in doubtful]
-    explanations = list(_explain(check.results, doubtful))
+    uncertain = comparison.in_doubt - alerts
+    perfdata = [text for text in check.perfdata if text.partition("=")[0] not in uncertain]
+    explanations = list(_explain(check.results, uncertain))
     state = str(check.state).upper()
     return Verdict(state, check.summary_str, comparison, perfdata, explanations), check.exitcode
 
 
-def _explain(results: nagiosplugin.Results, doubtful: Container[str]) -> Iterator[str]:
-    """Yield a line for each metric that says how its state came about, if it is not doubtful."""
+def _explain(results: nagiosplugin.Results, uncertain: Container[str]) -> Iterator[str]:
+    """Yield a line for each metric that says how its state came about, if it is not uncertain."""
     for metric, state in _judged(results):
         performance = metric.performance()
-        if performance and metric.name not in doubtful:
+        if performance and metric.name not in uncertain:
             limits = f"warning {str(performance.warn) or '~:'}, critical {str(performance.crit) or '~:'}"
             yield f"{str(state).upper()}: {metric.name} is {metric.value} ({limits})"
 

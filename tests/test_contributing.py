@@ -30,9 +30,7 @@ def test_the_map_shows_each_folder_with_exactly_its_modules() -> None:
     folder = "."
     for row in table.splitlines():
         _, name, module, _, _ = row.split("|")
-        folder = name.strip(" `/") or folder
-        if (PACKAGE / f"{module.strip(' `')}.py").exists():
-            folder = "."
+        folder = name.strip(" `").rstrip("/") or folder
         shown.setdefault(folder, []).append(module.strip(" `"))
     assert {folder: sorted(modules) for folder, modules in shown.items()} == tree
 

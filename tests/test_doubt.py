@@ -8,8 +8,8 @@ from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata, run
 
 from check_celery_workers import plugin
 from check_celery_workers.judgement import metrics
-from check_celery_workers.judgement.metrics import ROWS, Row
-from check_celery_workers.replies.question import Question
+from check_celery_workers.judgement.metrics import JUDGED, ROWS, Row
+from check_celery_workers.replies.question import QUESTIONS, Question
 
 QUEUE = "    * {'name': 'mail', 'exchange': {'name': 'mail', 'type': 'direct'}, 'routing_key': 'mail'}\n"
 EMPTY = "    - empty -\n"
@@ -180,6 +180,20 @@ def test_what_is_certain_and_critical_stands(arguments: list[str], text: str, ex
     outcome = check(*arguments, text=text)
     assert ageless(outcome.output) == expected
     assert outcome.code == CRITICAL
+
+
+def test_each_doubt_is_about_its_own_question() -> None:
+    text = output(w=task("mail", 1496.3))
+    outcome = check("w@a", "v@b", "--queue", "mail", "--task-limit", "60", text=text)
+    assert outcome.findings == [
+        "Server b was missing, accounts for 1 missing worker: v@b",
+        "In doubt: the text tells no queues, ask inspect active_queues",
+        "In doubt: Celery before 4.2 does not say when a task was started, --task-limit cannot be judged",
+    ]
+
+
+def test_whatever_is_asked_is_needed_by_something_with_thresholds() -> None:
+    assert {question for row in JUDGED for question in row.needs} == set(QUESTIONS)
 
 
 def test_a_warning_does_not_stand() -> None:

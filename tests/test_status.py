@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry, Output, Replies, Text
 from check_celery_workers.replies.question import ACTIVE_QUEUES
 from check_celery_workers.replies.text import TextReader
@@ -36,7 +36,7 @@ def without_queue(replies: Replies) -> set[str]:
 
 def doubt(text: Text) -> str | None:
     """Return why the text is doubted if something is missing."""
-    found = doubt_of([text], lacking=True)
+    found = doubt_about([text], lacking=True)
     return ": ".join(filter(None, (found.problem, found.reason))) if found else None
 
 

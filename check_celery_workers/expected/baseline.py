@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from check_celery_workers.expected.grammar import is_plain
-from check_celery_workers.node import UNNUMBERED, Group, natural, node_name, number
+from check_celery_workers.node import UNNUMBERED, Group, index_of, natural, node_name
 
 # One worker's own queues: of broadcasts, and Celery's direct ones.
 _OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
@@ -66,7 +66,7 @@ def _said(character: str) -> str:
 
 def _runs(indexes: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the first and the last of each run of indexes without a gap; UNNUMBERED is one by itself."""
-    numbers = sorted(set(map(number, indexes)))
+    numbers = sorted(set(map(index_of, indexes)))
     first = last = numbers[0]
     for index in numbers[1:]:
         if index != last + 1 or last == UNNUMBERED:

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.grammar import Limit, Span, parse, parse_queue
 from check_celery_workers.expected.mistakes import WrongError, names_copied
-from check_celery_workers.node import UNNUMBERED, Group, node_name, number, numbers, printable
+from check_celery_workers.node import UNNUMBERED, Group, index_of, indexes_of, node_name, printable
 from check_celery_workers.pattern import first_match
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _COMMENT = r"(?:^|\s)#.*"
 
@@ -72,18 +76,18 @@ class Inventory:
         self,
         first_index: int | None = None,
         ignored: Sequence[str] = (),
-        task_limits: Sequence[tuple[str | None, float]] = (),
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Number COUNT workers from `first_index`, 0 or 1; None: from whichever the replies show, group by group.
 
         ignored: patterns of the workers to leave out of every count, unless something expects them
-        task_limits: patterns of task names, each with the seconds that such a task may run; None: any other task
+        options: what else is wanted of the workers, by the names of the options, such as "task_limit"
         """
         # What the fixed forms expect; patterns, in the order in which they take workers; how many consume from a queue.
         self.groups: dict[Group, Demand] = {}
         self.patterns: dict[str, Limit] = {}
         self.queues: dict[str, Limit] = {}
-        self.task_limits = task_limits
+        self.options = options or {}
         # How many workers these are, of patterns the least number.
         self.size = 0
         self._first_index = first_index
@@ -95,7 +99,7 @@ class Inventory:
         inventory = cls()
         for group, digits in groups.items():
             demand = inventory.groups[group] = Demand()
-            demand.indexes = numbers(digits)
+            demand.indexes = indexes_of(digits)
             inventory.size += len(demand.indexes)
         return inventory
 
@@ -201,7 +205,7 @@ class Awaited:
         seen.add(digits)
         self.replied += 1
         demand = self._groups.get(group)
-        index = number(digits)
+        index = index_of(digits)
         if demand and demand.owns(index):
             replied = self._indexes.setdefault(group, set())
             self._missing -= demand.brings(index, replied)

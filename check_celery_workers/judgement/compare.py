@@ -1,4 +1,4 @@
-"""The inventory against the replies: who is missing, who is unexpected, which queues are off their limits.
+"""The inventory against the replies: who is there, who is missing, who is unexpected.
 
 What belongs together is one finding: a server of which nothing replied, a group of which no worker replied, and single
 workers only beyond that.
@@ -11,15 +11,13 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from functools import partial
 
 from check_celery_workers.expected.inventory import Demand
-from check_celery_workers.judgement.faults import find_faults
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding, roll_up
-from check_celery_workers.node import Group, node_name, number, numbers
+from check_celery_workers.node import Group, index_of, indexes_of, node_name
 from check_celery_workers.pattern import first_match
-from check_celery_workers.replies.question import ACTIVE_QUEUES
 
 
 def compare(comparison: Comparison) -> Comparison:
-    """Return the comparison with all that is found in it."""
+    """Return the comparison with those in it who are missing or unexpected."""
     groups, replied = comparison.inventory.groups, comparison.replies.groups
     findings = comparison.findings
     if comparison.inventory.names_workers:
@@ -30,8 +28,6 @@ def compare(comparison: Comparison) -> Comparison:
         findings += _unexpected(comparison, turnouts)
     else:
         _note_everybody(comparison)
-    findings += find_faults(comparison)
-    findings += _off_queues(comparison)
     return comparison
 
 
@@ -50,7 +46,7 @@ class Turnout:
         self.repeated: Collection[int] = ()
         # COUNT lacks a worker, or has one too many, that is either index 0 or index COUNT.
         self.lacks_one = self.has_one_more = False
-        indexes = numbers(digits)
+        indexes = indexes_of(digits)
         expected, pair = demand.numbered(indexes)
         if indexes == expected and not pair and len(indexes) == len(digits):
             return
@@ -60,7 +56,7 @@ class Turnout:
         self.extra = extra = indexes - expected - pair
         self.present = len(indexes & expected) + self.has_one_more
         if len(indexes) < len(digits):
-            self.repeated = {index for index, times in Counter(map(number, digits)).items() if times > 1} - extra
+            self.repeated = {index for index, times in Counter(map(index_of, digits)).items() if times > 1} - extra
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -83,9 +79,9 @@ def _note_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
         if turnout.present:
             comparison.servers.add(group[1][1:])
         if turnout.extra:
-            comparison.unclaimed[group] = {own for own in turnout.digits if number(own) in turnout.extra}
+            comparison.unclaimed[group] = {own for own in turnout.digits if index_of(own) in turnout.extra}
         comparison.repeated.update(node_name(group, index) for index in turnout.repeated)
-        if turnout.present == 1 < demand.count and not demand.indexes and numbers(turnout.digits) == {demand.count}:
+        if turnout.present == 1 < demand.count and not demand.indexes and indexes_of(turnout.digits) == {demand.count}:
             comparison.copied.append((group, demand.count))
 
 
@@ -119,7 +115,7 @@ def _claim_by_pattern(comparison: Comparison) -> dict[str, list[str]]:
         rest = set()
         for own in digits:
             node = node_name(group, own)
-            place = None if demand and demand.owns(number(own)) else find(node)
+            place = None if demand and demand.owns(index_of(own)) else find(node)
             if place is None:
                 rest.add(own)
             else:
@@ -151,7 +147,7 @@ def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator
     for group, digits in comparison.unclaimed.items():
         left = {own for own in digits if not ignores(node_name(group, own))}
         # In a group that is expected each index counts once.
-        unexpected[group] = set({number(own): own for own in sorted(left)}.values()) if group in groups else left
+        unexpected[group] = set({index_of(own): own for own in sorted(left)}.values()) if group in groups else left
     counts, left_of = _count_by_server(replied), _count_by_server(unexpected)
     whole = {server for server, left in left_of.items() if len(server) > 1 and left == counts[server]}
     shares = (
@@ -171,17 +167,3 @@ def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:
     for (_, at_server), digits in groups.items():
         counts[at_server] = counts.get(at_server, 0) + len(digits)
     return counts
-
-
-def _off_queues(comparison: Comparison) -> Iterator[Finding]:
-    replies = comparison.replies
-    consumers = replies.consumers()
-    unheard = len(replies.unheard(ACTIVE_QUEUES)) if comparison.inventory.queues else 0
-    nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
-    for name, limit in comparison.inventory.queues.items():
-        count = len(consumers.get(name, ()))
-        # Each of those who were not heard may consume from it as well.
-        if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
-            comparison.undecided.append(name)
-        elif limit.side_of(count):
-            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, count, limit))

@@ -1,4 +1,4 @@
-"""What is wrong with workers that replied: errors, no queue, tasks over their limit, two workers of one name."""
+"""What is wrong with those who replied: errors, silence, tasks over their limit, shared names, queues off limits."""
 
 from __future__ import annotations
 
@@ -10,30 +10,50 @@ from check_celery_workers.pattern import first_match
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Task
 
 
-def find_faults(comparison: Comparison) -> Iterator[Finding]:
-    """Yield the workers that are malfunctioning or duplicate."""
-    replies = comparison.replies
+def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
+    """Yield the workers that replied ERROR, consume from no queue, kept silent later, or run tasks for too long."""
+    told = comparison.replies.told
     causes: dict[str, list[Cause]] = {}
 
     def blame(nodes: Iterable[str], cause: Cause) -> None:
         for worker in set(filter(None, map(comparison.claimed, nodes))):
             causes.setdefault(worker, []).append(cause)
 
-    blame(replies.errors, Cause(Cause.ERROR))
-    blame((node for node, queues in replies.told.get(ACTIVE_QUEUES, {}).items() if not queues), Cause(Cause.NO_QUEUE))
+    blame(comparison.replies.errors, Cause(Cause.ERROR))
+    blame((node for node, queues in told.get(ACTIVE_QUEUES, {}).items() if not queues), Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
         blame(nodes, Cause(Cause.SILENT, question))
-    for worker, overdue in _overdue(comparison) if comparison.inventory.task_limits else ():
+    for worker, overdue in _overdue(comparison) if ACTIVE.is_wanted(comparison.inventory) else ():
         causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
         yield Finding("malfunctioning", Finding.NODE, worker, *found)
-    for worker in comparison.repeated.union(filter(None, map(comparison.claimed, replies.duplicates))):
+
+
+def duplicate(comparison: Comparison) -> Iterator[Finding]:
+    """Yield the names that more than one worker answers to."""
+    replied_twice = filter(None, map(comparison.claimed, comparison.replies.duplicates))
+    for worker in comparison.repeated.union(replied_twice):
         yield Finding("duplicate", Finding.NODE, worker)
+
+
+def off_queues(comparison: Comparison) -> Iterator[Finding]:
+    """Yield the queues with too few consumers or too many; note those of which nobody can know."""
+    replies = comparison.replies
+    consumers = replies.consumers()
+    unheard = len(replies.unheard(ACTIVE_QUEUES)) if comparison.inventory.queues else 0
+    nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
+    for name, limit in comparison.inventory.queues.items():
+        count = len(consumers.get(name, ()))
+        # Each of those who were not heard may consume from it as well.
+        if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
+            comparison.undecided.append(name)
+        elif limit.side_of(count):
+            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, count, limit))
 
 
 def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     """Yield the workers with tasks over their limit; note the age of the oldest task, and the tasks without an age."""
-    limit_of = _find_limits(comparison.inventory.task_limits)
+    limit_of = _find_limits(comparison.inventory.options["task_limit"])
     running: dict[str, set[Task]] = {}
     for node, tasks in comparison.replies.told.get(ACTIVE, {}).items():
         worker = comparison.claimed(node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 
 from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.node import Group, node_name, number, split_node
+from check_celery_workers.node import Group, index_of, node_name, split_node
 from check_celery_workers.replies.doubt import Doubt, later_answers
 from check_celery_workers.replies.output import Inquiry
 
@@ -115,5 +115,5 @@ class Comparison:
         group, digits = split_node(node)
         if digits not in self.replies.groups.get(group, ()) or digits in self.unclaimed.get(group, ()):
             return None
-        name = node_name(group, number(digits))
+        name = node_name(group, index_of(digits))
         return name if name in self.repeated else node

@@ -32,7 +32,7 @@ class Doubt:
         return self
 
 
-def doubt_of(texts: Sequence[Text], lacking: bool) -> Doubt | None:
+def doubt_about(texts: Sequence[Text], lacking: bool) -> Doubt | None:
     """Return what is doubtful about the texts of one question, one for each attempt; None if they can be judged.
 
     lacking: something that is expected is missing
@@ -47,7 +47,7 @@ def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt 
     for asked in inquiry.asked[1:]:
         if asked.question:
             silent = inquiry.asked[0].replies.nodes() - asked.replies.nodes()
-            doubt = doubt_of(asked.texts, bool(silent))
+            doubt = doubt_about(asked.texts, bool(silent))
             yield asked.question, silent, doubt and doubt.about(asked.question, silent)
 
 

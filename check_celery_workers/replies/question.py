@@ -80,11 +80,15 @@ class Question:
         what: str = "",  # what it lists, in words
         kind: type | None = None,  # and as a type, Queue or Task; None where that is not read
         is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,  # whether this item shows the question
-        option: str = "",  # the option that needs it
-        is_wanted: Callable[[Inventory], object] = lambda _inventory: True,  # whether an inventory needs it
+        option: str = "",  # the option that needs it, by its name there; without one it is always needed
     ) -> None:
         self.name, self.what, self.kind = name, what, kind
-        self.is_shown_by, self.option, self.is_wanted = is_shown_by, option, is_wanted
+        self.is_shown_by, self.option = is_shown_by, option
+
+    def is_wanted(self, inventory: Inventory) -> bool:
+        """Return whether something in the inventory needs the answers."""
+        value = inventory.queues if self is ACTIVE_QUEUES else inventory.options.get(self.option)
+        return not self.option or is_given(value)
 
     @staticmethod
     def answered_by(item: Queue | Task, asked: Question | None = None) -> Question | None:
@@ -99,14 +103,15 @@ def _has_started(task: Queue | Task) -> bool:
 
 
 # It answers all that `ping` does, so it is asked first.
-ACTIVE_QUEUES = Question(
-    "active_queues", "queues", Queue, option="--queue", is_wanted=lambda inventory: inventory.queues
-)
-ACTIVE = Question(
-    "active", "running tasks", Task, _has_started, "--task-limit", lambda inventory: inventory.task_limits
-)
+ACTIVE_QUEUES = Question("active_queues", "queues", Queue, option="queue")
+ACTIVE = Question("active", "running tasks", Task, _has_started, "task_limit")
 # A new question is a row here.
 QUESTIONS = (ACTIVE_QUEUES, ACTIVE)
+
+
+def is_given(value: object) -> bool:
+    """Return whether an option has this value because somebody gave it; 0 is one."""
+    return value not in (None, [], {})
 
 
 def questions_for(inventory: Inventory) -> tuple[Question, ...]:

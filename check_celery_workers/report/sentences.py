@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
-from check_celery_workers.node import Group, natural, node_name, number, printable
+from check_celery_workers.node import Group, index_of, natural, node_name, printable
 from check_celery_workers.replies.doubt import Doubt
 from check_celery_workers.replies.output import Replies
+from check_celery_workers.replies.question import ACTIVE
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
@@ -95,7 +96,7 @@ _CAUSES: dict[int, Callable[..., str]] = {
 
 def untold(doubt: Doubt, comparison: Comparison) -> str:
     """Return why an answer is lacking that something needs, and whose if it is not everybody's."""
-    if not comparison.undated.isdisjoint(doubt.silent):
+    if doubt.question is ACTIVE and not comparison.undated.isdisjoint(doubt.silent):
         return _NO_START
     question, whose = doubt.question, ""
     if question is None:
@@ -146,7 +147,7 @@ def numbering(inventory: Inventory, replies: Replies) -> Iterator[str]:
     counted = {node_name(group): group for group, demand in inventory.groups.items() if demand.count}
     for name in sorted(counted, key=natural)[:MOST_LINES]:
         demand = inventory.groups[counted[name]]
-        indexes = set(map(number, replies.groups.get(counted[name], ())))
+        indexes = set(map(index_of, replies.groups.get(counted[name], ())))
         if indexes:
             expected, pair = demand.numbered(indexes)
             first = "0 or 1" if pair else int(0 not in expected)

@@ -12,7 +12,7 @@ from check_celery_workers.expected.mistakes import in_words
 from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.judgement.threshold import Threshold
 from check_celery_workers.node import printable
-from check_celery_workers.replies.question import QUESTIONS, has_placeholder
+from check_celery_workers.replies.question import QUESTIONS, has_placeholder, is_given
 from check_celery_workers.settings.options import SETTLE, parser
 
 # Words of a status command that somebody wrote without the -- before it.
@@ -79,7 +79,8 @@ def _check_command(settings: Settings, command: Sequence[str]) -> None:
     elif settings.no_command:
         raise UsageError("--no-command accepts no COMMAND, leave out what follows the --")
     elif not has_placeholder(command):
-        needed = [question.option for question in QUESTIONS if getattr(settings, question.option[2:].replace("-", "_"))]
+        wanted = [question.option for question in QUESTIONS if is_given(getattr(settings, question.option))]
+        needed = [f"--{option.replace('_', '-')}" for option in wanted]
         if len(needed) > 1:
             options, questions = " and ".join(needed), in_words(len(needed), "question")
             example = "-- celery -A proj inspect {} -t 10"

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.inventory import Awaited, Inventory
-from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry, Text
 from check_celery_workers.replies.question import Question
 from check_celery_workers.replies.text import TextReader
@@ -78,7 +78,7 @@ class Reader:
         texts: list[Text] = []
         for question in questions:
             if inquiry.asked:
-                if not inquiry.replies.count or doubt_of(texts, awaited is None or awaited.missing > 0):
+                if not inquiry.replies.count or doubt_about(texts, awaited is None or awaited.missing > 0):
                     break
                 awaited, settle = Awaited(Inventory.of(inquiry.replies.groups)), settle and 0.0
             texts = self._ask(question, awaited, settle)
@@ -89,7 +89,7 @@ class Reader:
         texts: list[Text] = []
         while len(texts) < self._attempts and (not texts or time.monotonic() < self._deadline):
             texts.append(self._read_once(question, awaited, settle))
-            if awaited and not awaited.missing and not doubt_of(texts[-1:], lacking=False):
+            if awaited and not awaited.missing and not doubt_about(texts[-1:], lacking=False):
                 break
         return texts
 

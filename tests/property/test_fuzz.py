@@ -15,7 +15,7 @@ from running import OK, UNKNOWN, Outcome, check
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.replies.doubt import doubt_of
+from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Lines
@@ -244,7 +244,7 @@ def read(pieces: list[bytes]) -> tuple[object, ...]:
     inquiry = Inquiry()
     inquiry.add(None, [text])
     replies = inquiry.replies
-    doubts = [doubt_of([text], lacking) for lacking in (False, True)]
+    doubts = [doubt_about([text], lacking) for lacking in (False, True)]
     return (
         *(replies.groups, replies.count, replies.errors, replies.duplicates, replies.consumers(), text.is_blank),
         [(output.question, output.end, output.problem, output.hides) for output in text.outputs],
