@@ -49,7 +49,7 @@ exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (cannot judge; wrong usage)
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of what stands before COMMAND."""
-    # argparse would look on the disk for translations of its headings: half a millisecond, and there are none.
+    # argparse would look on the disk for translations of its headings: a millisecond, and there are none.
     argparse._ = str  # type: ignore[attr-defined]
     options = _Parser(
         prog="check_celery_workers",
