@@ -67,4 +67,4 @@ def printable(text: str, longest: int = 200) -> str:
         text = text[: longest - 3] + "..."
     if text.isprintable() and "|" not in text:
         return text
-    return "".join(c if c.isprintable() and c != "|" else "?" for c in text)
+    return "".join(character if character.isprintable() and character != "|" else "?" for character in text)

@@ -114,6 +114,7 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         pytest.param("w@a --critical=--", "--critical=--: -- is not a value (see --help)", id="two dashes as a value"),
         pytest.param("w@a -qe--", "-qe--: -- is not a value (see --help)", id="two dashes for a short option"),
         pytest.param("w@a --settle 1", "--settle needs a COMMAND after --", id="settle without a COMMAND"),
+        pytest.param("w@a --settle 0", "--settle needs a COMMAND after --", id="no settling without a COMMAND"),
         pytest.param("w@a --attempts 2", "--attempts needs a COMMAND after --", id="attempts without a COMMAND"),
         pytest.param("w@a --wait", "--wait needs a COMMAND after --", id="wait without a COMMAND"),
         pytest.param("w@a --", "COMMAND is missing after --", id="nothing after the two dashes"),

@@ -31,7 +31,7 @@ class WrongError(Exception):
 def is_implausible(text: str) -> bool:
     """Return whether a line of a file is more likely something else: a URL with a password, a setting."""
     name, _, server = text.partition("@")
-    return any(c in name for c in "/:=\\\"',;") or any(c in server for c in "/=\\\"',;")
+    return not (set("/:=\\\"',;").isdisjoint(name) and set("/=\\\"',;").isdisjoint(server))
 
 
 def explain_white_space(text: str) -> None:

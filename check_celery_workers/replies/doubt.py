@@ -44,11 +44,10 @@ def doubt_about(texts: Sequence[Text], lacking: bool) -> Doubt | None:
 
 def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt | None]]:
     """Yield each later question, the nodes that replied to the first one and not to it, and what is doubtful there."""
-    for asked in inquiry.asked[1:]:
-        if asked.question:
-            silent = inquiry.asked[0].replies.nodes() - asked.replies.nodes()
-            doubt = doubt_about(asked.texts, bool(silent))
-            yield asked.question, silent, doubt and doubt.about(asked.question, silent)
+    for question, asked in [(asked.question, asked) for asked in inquiry.asked[1:] if asked.question]:
+        silent = inquiry.asked[0].replies.nodes() - asked.replies.nodes()
+        doubt = doubt_about(asked.texts, bool(silent))
+        yield question, silent, doubt and doubt.about(question, silent)
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

@@ -111,7 +111,7 @@ QUESTIONS = (ACTIVE_QUEUES, ACTIVE)
 
 def is_given(value: object) -> bool:
     """Return whether an option has this value because somebody gave it; 0 is one."""
-    return value not in (None, [], {})
+    return value is not False and value not in (None, [], {})
 
 
 def questions_for(inventory: Inventory) -> tuple[Question, ...]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, index_of, natural, node_name, printable
-from check_celery_workers.replies.doubt import Doubt
 from check_celery_workers.replies.output import Replies
-from check_celery_workers.replies.question import ACTIVE
+from check_celery_workers.replies.question import ACTIVE, Question
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
@@ -94,15 +93,13 @@ _CAUSES: dict[int, Callable[..., str]] = {
 }
 
 
-def untold(doubt: Doubt, comparison: Comparison) -> str:
-    """Return why an answer is lacking that something needs, and whose if it is not everybody's."""
-    if doubt.question is ACTIVE and not comparison.undated.isdisjoint(doubt.silent):
+def untold(question: Question, silent: Collection[str], comparison: Comparison) -> str:
+    """Return why answers to a question are lacking that something needs, and whose if it is not everybody's."""
+    if question is ACTIVE and not comparison.undated.isdisjoint(silent):
         return _NO_START
-    question, whose = doubt.question, ""
-    if question is None:
-        return doubt.problem
+    whose = ""
     if question in comparison.replies.told:
-        nodes = sorted(map(printable, doubt.silent), key=natural)
+        nodes = sorted(map(printable, silent), key=natural)
         whose = f" of {nodes[0]}" + (f" and {len(nodes) - 1:,} more" if len(nodes) > 1 else "")
     return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
 

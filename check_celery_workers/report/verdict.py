@@ -78,8 +78,8 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
 
     "celery did not end before the timeout, 4 of 5 workers had answered, no answer from mail@app1"
     """
-    if not doubt.problem:
-        return sentences.untold(doubt, comparison)
+    if doubt.question and not doubt.problem:
+        return sentences.untold(doubt.question, doubt.silent, comparison)
     words = doubt.problem
     silent = _silent(doubt, comparison)
     expected, replied = comparison.inventory.size, comparison.replies.count

@@ -74,7 +74,7 @@ def _check_command(settings: Settings, command: Sequence[str]) -> None:
     """Raise UsageError if the options and COMMAND, or its absence, do not go together."""
     if not command:
         for name in ("settle", "attempts", "wait"):
-            if getattr(settings, name) not in (None, False):
+            if is_given(getattr(settings, name)):
                 raise UsageError(f"--{name} needs a COMMAND after --")
     elif settings.no_command:
         raise UsageError("--no-command accepts no COMMAND, leave out what follows the --")
