@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -524,3 +525,31 @@ def test_an_error_in_answer_to_the_second_question_is_a_fault(celery: Celery) ->
     error = IDLE.replace("w-1@a: OK", "w-1@a: ERROR")
     outcome = check(*BOTH, *LIMIT, "--wait", *celery.command(celery.prints(QUEUES), celery.prints(error)))
     assert outcome.findings == ["Worker w-1@a was malfunctioning, it answered ERROR"]
+
+
+# The answer to `active` in pieces: its last worker lists tasks, and the last of them is the one over its limit.
+IN_PIECES = """\
+import os, sys, time
+text = open(sys.argv[1]).read() if sys.argv[1].endswith("active") else {queues!r}
+for piece in text.split("!"):
+    data = piece.encode()
+    while data:
+        data = data[os.write(1, data) :]
+    if piece is not text:
+        time.sleep(0.5)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("pieces", [pytest.param(1, id="in-one-go"), pytest.param(2, id="with-a-break-in-a-line")])
+def test_a_long_list_of_the_last_worker_is_read_to_its_end(tmp_path: Path, pieces: int) -> None:
+    listed = [dict(task("shop.tasks.mail", 30), id=str(number)) for number in range(5000 if pieces == 1 else 3)]
+    text = f"->  w-2@a: OK\n    - empty -\n->  w-1@a: OK\n{lines([*listed, task(*EXPORT)])}"
+    if pieces > 1:
+        place = text.rindex("'kwargs'")
+        text = f"{text[:place]}!{text[place:]}"
+    (tmp_path / "active").write_text(text, encoding="utf-8")
+    script = IN_PIECES.format(queues=QUEUES.removesuffix("\n2 nodes online.\n"))
+    outcome = check(*BOTH, *LIMIT, "--settle", "0", "--", sys.executable, "-c", script, f"{tmp_path}/{{}}")
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 worker malfunctioning: w-1@a"
+    assert outcome.findings == ["Worker w-1@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]

@@ -55,6 +55,8 @@ class TextReader:
     def __init__(self, question: Question | None = None, awaited: Awaited | None = None) -> None:
         """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes."""
         self.awaits_body = False  # whether the last line was that of a node, so that what it replied may still come
+        self.is_listing = False  # whether it was an item of a list, which may go on
+        self.listed = 0  # how many items were listed
         self._question, self._awaited = question, awaited
         self._outputs: list[Output] = []
         self._open = Output()
@@ -91,7 +93,7 @@ class TextReader:
                 else:
                     indexes.add(digits)
                 self._latest = (group, digits)
-                self.awaits_body = True
+                self.awaits_body, self.is_listing = True, False
 
     def finish(self, failure: SourceError | None = None, whole: bool = True) -> Text:
         """Return the text, which has ended.
@@ -129,12 +131,12 @@ class TextReader:
         if verdict == "ERROR":
             self._open.replies.errors.add(node)
         self._latest = (group, digits)
-        self.awaits_body = True
+        self.awaits_body, self.is_listing = True, False
 
     def _read_other(self, line: str) -> None:
         """Read a line that is no reply."""
         before, self._before = "" if self.awaits_body else self._before, ""
-        self.awaits_body = self._is_closed = False
+        self.awaits_body = self.is_listing = self._is_closed = False
         said = line.strip()
         number, _, online = said.partition(" ")
         if online in _ONLINE and number.isdecimal():
@@ -156,6 +158,8 @@ class TextReader:
         if line in EMPTY:
             self._open.hold(node)
         elif line.startswith("* "):
+            self.is_listing = True
+            self.listed += 1
             self._hear(node, read_line(line))
         else:
             self._open.bodies.setdefault(node, None)

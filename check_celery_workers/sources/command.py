@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from check_celery_workers.errors import CannotJudge, EndedBadly, SourceError
 from check_celery_workers.node import printable
@@ -86,7 +86,7 @@ class Command(Source):
             poll.register(fd, select.POLLIN)
         late = math.inf
         while True:
-            poll.poll(until(min(self._deadline, self._settled, late)))
+            poll.poll(until(min(self._deadline, self._settles(lines), late)))
             self._signals.drain()
             self._raise_if_ending()
             # Asked before the pipes are read, to the end of what it printed.
@@ -98,13 +98,18 @@ class Command(Source):
                 # Its children may write on for a moment, or hold the pipes open for ever.
                 if not lines or now >= min(self._deadline, self._settled, late):
                     break
-            elif now >= self._settled:
+            elif now >= self._settles(lines):
                 return
             elif now >= self._deadline:
                 raise SourceError(f"{self._name} did not end before the timeout")
         for pending in lines.values():
             yield pending.rest()
         self._raise_if_failed()
+
+    def _settles(self, lines: Mapping[int, Lines]) -> float:
+        """Return when to stop reading: not in a line that has begun, since the list of a worker may go on in it."""
+        printed = lines.get(self._stdout)
+        return math.inf if printed and printed.has_begun else self._settled
 
     def _raise_if_failed(self) -> None:
         code = self._process.returncode

@@ -15,7 +15,7 @@ from check_celery_workers.replies.question import Question
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Source
 
-# How long a body may take after its node where nobody knows whether there will be one.
+# How long a body may take after its node, or an item after another, where nobody knows whether there will be one.
 _GRACE = 0.1
 
 
@@ -107,9 +107,10 @@ class Reader:
                     arrived = not (reader.awaits_body and source.bodies_follow)
                     if settle is None or not awaited or awaited.missing or not arrived:
                         continue
-                    if seen != (awaited.replied, reader.awaits_body):
-                        seen = (awaited.replied, reader.awaits_body)
-                        source.settle(max(settle, _GRACE) if reader.awaits_body else settle)
+                    if seen != (awaited.replied, reader.awaits_body, reader.listed):
+                        seen = (awaited.replied, reader.awaits_body, reader.listed)
+                        more_may_come = reader.awaits_body or reader.is_listing
+                        source.settle(max(settle, _GRACE) if more_may_come else settle)
         except SourceError as error:
             failure = error
         return reader.finish(failure, whole=source.ends_by_itself and failure is None)

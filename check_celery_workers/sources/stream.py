@@ -104,6 +104,11 @@ class Lines:
             self._size = self._longest
         return _decode(whole)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a line has begun that no newline has ended yet."""
+        return self._size > 0
+
     def check(self) -> None:
         """Raise SourceError if the line that has begun is longer than any status text."""
         if self._size > self._longest:
