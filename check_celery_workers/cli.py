@@ -44,10 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         output = str(asked)
     except CannotJudge as error:
         output = unknown(str(error)).output()
-    except KeyboardInterrupt:
-        output = unknown("interrupted").output()
-    except MemoryError:
-        output = unknown("not enough memory").output()
+    except (KeyboardInterrupt, MemoryError) as error:
+        output = unknown("not enough memory" if isinstance(error, MemoryError) else "interrupted").output()
     except Exception as error:
         output = _explain_bug(error, verbose)
     return code if _write(output) else UNKNOWN

@@ -62,11 +62,6 @@ def _unheard_but_not_silent(comparison: Comparison, question: Question) -> Colle
     return unheard.union(comparison.undated if question is ACTIVE else ())
 
 
-def _unheard_of_queues(comparison: Comparison, question: Question) -> Collection[str]:
-    replies = comparison.replies
-    return (replies.unheard(question) or replies.nodes()) if comparison.undecided else ()
-
-
 def _states_of_queues(comparison: Comparison, value: int) -> dict[str, int]:
     crowded = sum(finding.is_final for finding in comparison.findings if finding.metric == "queues")
     states = {"short": value - crowded, "crowded": crowded}
@@ -86,7 +81,7 @@ ROWS = (
         value_of=lambda comparison: comparison.count("queues") if comparison.inventory.queues else None,
         noun="queue",
         states_of=_states_of_queues,
-        unheard=_unheard_of_queues,
+        unheard=lambda found, asked: (found.replies.unheard(asked) or found.replies.nodes()) if found.undecided else (),
     ),
     Row("unexpected", (), "unexpected workers", "0"),
     Row("missing_servers", (), "missing servers", noun="server"),
@@ -95,8 +90,7 @@ ROWS = (
     Row("oldest_task", (ACTIVE,), value_of=lambda found: found.oldest_task, unit="s", unheard=_unheard_but_not_silent),
     Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),
 )
-# Those that thresholds judge.
-JUDGED = tuple(row for row in ROWS if row.what)
+JUDGED = tuple(row for row in ROWS if row.what)  # by thresholds
 
 
 def find(comparison: Comparison) -> None:

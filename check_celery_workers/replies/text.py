@@ -10,10 +10,7 @@ The same worker as each Celery prints it, and the last line of the output:
                 1 node online.                                          (after an empty line)
 
 `celery inspect` prints what each worker replied on the lines below its node (see `question`); 3.1 and 4.x put `-> `
-before the node and print no last line:
-
-    ->  celery@serverC: OK
-        - empty -
+before the node and print no last line.
 
 `Error: No nodes replied within time constraint` says that nobody replied, with a full stop before 5.0. Two workers of
 one name reply twice; in JSON only a warning on standard error shows it, since 4.0:

@@ -23,19 +23,12 @@ _COMMANDS = {
 
 
 class Settings(argparse.Namespace):
-    """What the command line asks for: the options by their names, and what parse adds."""
+    """What the command line asks for: the options by their names, and what parse makes of them."""
 
     expected: list[str]  # as written, and the same from --expect
-    expect_file: list[str]
-    queue: list[str]
-    ignore: list[str]
     task_limit: list[tuple[str | None, float]]  # patterns with seconds; None for all other tasks
     timeout: float  # in seconds
     settle: float | None  # in seconds; None: read to the end
-    attempts: int
-    baseline: bool
-    quiet: bool
-    verbose: int
     numbered_from: int | None  # the first index of COUNT workers; None: as the replies show
     command: list[str]  # empty for standard input
     thresholds: dict[str, tuple[Threshold | None, Threshold | None]]  # warning and critical, by the metric's label

@@ -49,13 +49,9 @@ class Command(Source):
                 self._stdout, stdout = _pipe(cleanup, write_ends)
                 self._stderr, stderr = _pipe(cleanup, write_ends)
                 guard = cleanup.enter_context(contextlib.ExitStack())
+                null, env = subprocess.DEVNULL, {**os.environ, "PYTHONUNBUFFERED": "1"}
                 self._process = subprocess.Popen(
-                    self._argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout,
-                    stderr=stderr,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                    start_new_session=True,
+                    self._argv, stdin=null, stdout=stdout, stderr=stderr, env=env, start_new_session=True
                 )
             except OSError as error:
                 name = os.devnull if error.filename == os.devnull and error.errno == errno.ENOENT else self._name
@@ -204,13 +200,8 @@ def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:
     lifeline, held_open = os.pipe()
     cleanup.callback(os.close, held_open)
     try:
-        guard = subprocess.Popen(
-            ("/bin/sh", "-c", _GUARD, "sh", str(pid)),
-            stdin=lifeline,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command, null = ("/bin/sh", "-c", _GUARD, "sh", str(pid)), subprocess.DEVNULL
+        guard = subprocess.Popen(command, stdin=lifeline, stdout=null, stderr=null, start_new_session=True)
     finally:
         os.close(lifeline)
     cleanup.callback(guard.wait)
