@@ -88,9 +88,11 @@ def test_without_settling_the_line_below_the_last_answer_is_waited_for() -> None
 @pytest.mark.waiting
 def test_a_plugin_that_is_killed_takes_the_command_along(tmp_path: Path, number: signal.Signals) -> None:
     started = tmp_path / "started"
-    command = [PLUGIN, "w@a", "-t", "100", "--", "sh", "-c", 'touch "$0"; exec sleep 100', str(started)]
+    # More than a pipe holds, so that the plugin is reading when the file is there.
+    script = "yes '' | head -c 1000000; touch \"$0\"; exec sleep 1000"
+    command = [PLUGIN, "w@a", "-t", "1000", "--", "sh", "-c", script, str(started)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as plugin:
-        wait_for(started.exists, "the command has not begun")
+        wait_for(started.exists, "the plugin does not read")
         plugin.send_signal(number)
         plugin.wait()
     wait_for(lambda: not started_with(os.environ[MARK]), "the command has not ended")

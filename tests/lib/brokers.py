@@ -166,10 +166,9 @@ class RabbitMQ(Broker):
         return (RABBITMQ_SCRIPTS / "rabbitmq-server").exists() and shutil.which("epmd") is not None
 
     def contents(self) -> Contents:
-        """Return the exchanges, the queues and the bindings."""
+        """Return the exchanges and the bindings, of which each queue has one, to the exchange without a name."""
         return {
             "exchanges": self._ask("list_exchanges", "name"),
-            "queues": self._ask("list_queues", "name"),
             "bindings": self._ask("list_bindings", "source_name", "destination_name", "routing_key"),
         }
 
