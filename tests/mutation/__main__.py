@@ -61,7 +61,7 @@ def copy(folder: Path) -> None:
 def survivors(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield each mutant that no test noticed: its function and the lines that differ, and its name."""
     results = subprocess.run((*MUTMUT, "results"), cwd=folder, stdout=subprocess.PIPE, check=True, encoding="utf-8")
-    for name in re.findall(r"^\s*(\S+): (?:survived|no tests|timeout|suspicious)$", results.stdout, re.MULTILINE):
+    for name in re.findall(r"^\s*(\S+): (?:survived|no tests|suspicious)$", results.stdout, re.MULTILINE):
         shown = subprocess.run(
             (*MUTMUT, "show", name), cwd=folder, stdout=subprocess.PIPE, check=True, encoding="utf-8"
         ).stdout
