@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -553,3 +553,62 @@ def test_a_long_list_of_the_last_worker_is_read_to_its_end(tmp_path: Path, piece
     outcome = check(*BOTH, *LIMIT, "--settle", "0", "--", sys.executable, "-c", script, f"{tmp_path}/{{}}")
     assert outcome.headline == "CELERY WORKERS CRITICAL - 1 worker malfunctioning: w-1@a"
     assert outcome.findings == ["Worker w-1@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (0.4, "0 s"),
+        (59.5, "59 s"),
+        (60.5, "1 min"),
+        (61.5, "1 min 1 s"),
+        (3599.5, "59 min 59 s"),
+        (3600.5, "1 h"),
+        (3661.5, "1 h 1 min"),
+        (86399.5, "23 h 59 min"),
+        (86400.5, "1 d"),
+        (90000.5, "1 d 1 h"),
+        (100 * 86400 + 3599.5, "100 d"),
+    ],
+)
+def test_a_duration_is_in_its_two_largest_units(age: float, words: str) -> None:
+    text = active({"w-1@a": [("shop.export", age)], "w-2@a": []})
+    (finding,) = check(*BOTH, "--task-limit", "0", text=text).findings
+    assert finding == f"Worker w-1@a was malfunctioning, it has run shop.export for {words}"
+
+
+def python2(tasks: Iterable[dict[str, object]]) -> str:
+    """Return tasks as Celery 3.1 lists them."""
+    listed = "".join(f"    * {dict(reversed(list(details.items())))!r}\n" for details in tasks)
+    return listed.replace("'name'", "u'name'")
+
+
+@pytest.mark.parametrize("form", [lines, python2], ids=["Celery-5", "Celery-3"])
+def test_a_task_counts_once_however_often_it_is_listed(form: Callable[[Iterable[dict[str, object]]], str]) -> None:
+    first, second = task(*EXPORT), {**task(*EXPORT), "id": "another"}
+    reply = f"-> w@a: OK\n{form([first])}"
+    once = check("w@a", *LIMIT, text=f"{reply}{reply}")
+    assert once.findings == ["Worker w@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]
+    two = check("w@a", *LIMIT, text=f"{reply}-> w@a: OK\n{form([first, second])}")
+    more = "it has run shop.tasks.export for 3 h 12 min, 2 tasks over their limit"
+    assert two.findings == [f"Worker w@a was malfunctioning, {more}"]
+
+
+@pytest.mark.parametrize("key", [[], ["id"]], ids=["with-all-its-keys", "without-an-id"])
+def test_tasks_in_json(key: list[str]) -> None:
+    running = {name: value for name, value in task(*EXPORT).items() if name not in key}
+    waiting = {**task(*EXPORT), "time_start": None}
+    reply = json.dumps({"w@a": [running]}) + "\n"
+    outcome = check("w@a", *LIMIT, text=reply + reply)
+    assert outcome.findings == ["Worker w@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]
+    nothing = "CELERY WORKERS UNKNOWN - the text tells no running tasks, ask inspect active\n"
+    assert check("w@a", *LIMIT, text=json.dumps({"w@a": [waiting]}) + "\n") == Outcome(nothing, UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "item", [{"name": "qa"}, {"name": "qa", "routing_key": "qa", "id": "1"}, {"routing_key": "qa"}]
+)
+def test_what_is_neither_a_queue_nor_a_task_is_in_doubt(item: dict[str, str]) -> None:
+    text = json.dumps({"w@a": [item]}) + "\n"
+    nothing = "CELERY WORKERS UNKNOWN - the text tells no queues, ask inspect active_queues\n"
+    assert check("w@a", "--queue", "qa", text=text) == Outcome(nothing, UNKNOWN)
