@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ages import ageless
 from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata, run
@@ -194,6 +196,18 @@ def test_each_doubt_is_about_its_own_question() -> None:
 
 def test_whatever_is_asked_is_needed_by_something_with_thresholds() -> None:
     assert {question for row in JUDGED for question in row.needs} == set(QUESTIONS)
+
+
+def test_a_doubt_has_its_place_below_however_many_findings() -> None:
+    nodes = "".join(f"->  {'w' * 40}{number:04}@a: ERROR\n" for number in range(1000))
+    outcome = check(f"{'w' * 40}*@a=1000", "v@a", text=nodes)
+    assert len(outcome.output.encode()) <= 8000
+    *_, rest, doubt = outcome.findings
+    assert re.fullmatch(r"\.\.\. and [0-9]+ more", rest)
+    assert doubt == (
+        "In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
+        "1,000 of 1,001 workers had answered, no answer from v@a"
+    )
 
 
 def test_a_warning_does_not_stand() -> None:

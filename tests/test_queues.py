@@ -379,3 +379,34 @@ def test_a_queue_given_twice_is_refused() -> None:
 def test_a_baseline_leaves_out_queues_that_a_file_cannot_name_or_that_are_of_one_worker(queue: str) -> None:
     outcome = check("--baseline", text=consuming({"w-1@a": ["emails", queue]}))
     assert outcome.output == "w-1..1@a\nqueue emails=1..\n"
+
+
+def test_verbose_lists_servers_and_queues_in_natural_order() -> None:
+    fleet = {"w@a10": ["q-10", "q-2"], "w@a2": ["q-2"], "v@a2": ["q-2"]}
+    outcome = check("*@*=3", "-v", text=consuming(fleet))
+    assert outcome.findings == [
+        "Online on a2: 2 workers, v@a2, w@a2",
+        "Online on a10: 1 worker, w@a10",
+        "Queue q-2: 3 workers",
+        "Queue q-10: 1 worker",
+    ]
+
+
+def test_verbose_names_no_server_where_a_node_has_none() -> None:
+    outcome = check("worker=1", "-v", text='{"worker": {"ok": "pong"}}\n')
+    assert outcome.findings == ["Online: 1 worker, worker"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "=2"])
+def test_a_queue_without_a_name_is_a_usage_error(name: str) -> None:
+    message = f"--queue {name}: NAME is empty, write NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.."
+    assert check("w@a", "--queue", name) == Outcome(f"CELERY WORKERS UNKNOWN - {' '.join(message.split())}\n", UNKNOWN)
+
+
+def test_a_queue_that_cannot_be_read_may_be_any_beside_one_that_can() -> None:
+    text = consuming({"w-1@a": ["emails"], "w-2@a": ["celery"]})
+    unreadable = text.replace("\n->  w-2", "\n    * {'name': 'emails', 'exchange': <Exchange>}\n->  w-2")
+    assert check("w-1..2@a", "--queue", "celery=1..2", text=unreadable).code == OK
+    outcome = check("w-1..2@a", "--queue", "celery=1", text=unreadable)
+    reason = "the text tells no queues of w-1@a, ask inspect active_queues"
+    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)

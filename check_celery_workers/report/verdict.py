@@ -37,23 +37,23 @@ class Verdict:
     def output(self, verbose: int = 0, raw: str = "") -> str:
         """Return the output, at most MOST_BYTES of it; `raw` is the beginning of the text, if it is to be shown.
 
-        The perfdata always go on the first line: NRPE may cut at 1 KiB. Those who are silent are the findings of an
-        UNKNOWN.
+        Perfdata are on the first line: NRPE may cut at 1 KiB. Those who are silent are the findings of an UNKNOWN.
         """
         top = " | ".join(filter(None, (f"{NAME} {self.state} - {self.status_line}", " ".join(self.perfdata))))
         is_unknown = self.state == "UNKNOWN"
-        findings: Sequence[Finding] = []
-        if self.comparison:
-            doubts = self.comparison.doubts
-            findings = _silent(doubts[0], self.comparison) if is_unknown else self.comparison.findings
+        findings, doubts = list[Finding](), list[str]()
+        if self.comparison and is_unknown:
+            findings = _silent(self.comparison.doubts[0], self.comparison)
+        elif self.comparison:
+            findings = self.comparison.findings
+            doubts = [f"In doubt: {explain_doubt(doubt, self.comparison)}" for doubt in self.comparison.doubts]
         lines = (sentences.sentence(finding, is_unknown) for finding in in_order(findings))
-        return fit(top, lines, len(findings), self._details(verbose, raw, bool(findings)))
+        return fit(top, lines, len(findings), self._details(verbose, raw, bool(findings)), doubts)
 
     def _details(self, verbose: int, raw: str, has_findings: bool) -> Iterator[str]:
         comparison, is_known = self.comparison, self.state != "UNKNOWN"
         if comparison and is_known:
             yield from sentences.hints(comparison)
-            yield from (f"In doubt: {explain_doubt(doubt, comparison)}" for doubt in comparison.doubts)
         if comparison and verbose and (is_known or has_findings):
             yield from sentences.online(comparison.replies)
         if comparison and verbose >= 2 and is_known:
@@ -128,13 +128,15 @@ def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
         left = max(0, left - len(found))
 
 
-def fit(top: str, lines: Iterable[str], count: int, more: Iterable[str]) -> str:
-    """Return the first line, as many of `count` findings as fit, then as many further lines as fit.
+def fit(  # noqa: PLR0913, PLR0917 -- each is another kind of line
+    top: str, lines: Iterable[str], count: int, more: Iterable[str], doubts: Sequence[str] = ()
+) -> str:
+    """Return the first line, as many of `count` findings as fit, all doubts, then as many further lines as fit.
 
     Findings that do not fit are counted on a line of their own, `... and 9,950 more`.
     """
     kept = [top]
-    room = MOST_BYTES - len(top.encode()) - 1
+    room = MOST_BYTES - sum(len(line.encode()) + 1 for line in (top, *doubts))
     reserve = len(f"... and {count:,} more\n")
     for line in lines:
         size = len(line.encode()) + 1
@@ -146,6 +148,7 @@ def fit(top: str, lines: Iterable[str], count: int, more: Iterable[str]) -> str:
     if untold:
         kept.append(f"... and {untold:,} more")
         room = 0
+    kept += doubts
     for line in more:
         room -= len(line.encode()) + 1
         if room < 0:

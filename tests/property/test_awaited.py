@@ -61,3 +61,25 @@ def test_what_is_still_awaited_is_what_is_missing(
         reader.feed(text)
         inquiry.add(None, [reader.finish()])
         assert awaited.missing == compare(Comparison(inventory, inquiry)).count("missing")
+
+
+QUEUES = st.lists(st.sampled_from(["emails", "mail", "slow"]), unique=True)
+BODIES = st.lists(st.tuples(st.sampled_from(["w-1@a", "w-2@a", "v@b"]), QUEUES), max_size=6)
+
+
+@examples(100)
+@given(bodies=BODIES)
+def test_consumers_are_counted_down_as_their_queues_are_read(bodies: list[tuple[str, list[str]]]) -> None:
+    inventory = Inventory()
+    inventory.expect_queue("emails=2..")
+    inventory.expect_queue("mail")
+    awaited = Awaited(inventory)
+    reader = TextReader(awaited=awaited)
+    consumers: dict[str, set[str]] = {"emails": set(), "mail": set(), "slow": set()}
+    for node, queues in bodies:
+        lines = [f"    * {{'name': '{queue}', 'exchange': {{}}, 'routing_key': 'x'}}\n" for queue in queues]
+        reader.feed(f"-> {node}: OK\n{''.join(lines) or '    - empty -'}\n")
+        for queue in queues:
+            consumers[queue].add(node)
+    lacking = max(0, 2 - len(consumers["emails"])) + max(0, 1 - len(consumers["mail"]))
+    assert awaited.missing == (lacking or int(not bodies))
