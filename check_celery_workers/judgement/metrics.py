@@ -37,8 +37,7 @@ class Row:
         unheard: Callable[[Comparison, Question], Collection[str]] | None = None,
     ) -> None:
         self.label, self.needs, self.what, self.warning, self.critical = label, needs, what, warning, critical
-        self.find = find
-        self.noun, self.most, self.is_percentage, self.unit = noun, most, is_percentage, unit
+        self.find, self.noun, self.most, self.is_percentage, self.unit = find, noun, most, is_percentage, unit
         metric = label.partition("_")[0]
         count = Comparison.count_servers if noun == "server" else Comparison.count
         self.value_of = value_of or (lambda comparison: count(comparison, metric))
