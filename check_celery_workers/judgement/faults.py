@@ -12,15 +12,15 @@ from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Task
 
 def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     """Yield the workers that replied ERROR, consume from no queue, kept silent later, or run tasks for too long."""
-    told = comparison.replies.told
+    replies = comparison.replies
     causes: dict[str, list[Cause]] = {}
 
     def blame(nodes: Iterable[str], cause: Cause) -> None:
         for worker in set(filter(None, map(comparison.claimed, nodes))):
             causes.setdefault(worker, []).append(cause)
 
-    blame(comparison.replies.errors, Cause(Cause.ERROR))
-    blame((node for node, queues in told.get(ACTIVE_QUEUES, {}).items() if not queues), Cause(Cause.NO_QUEUE))
+    blame(replies.errors, Cause(Cause.ERROR))
+    blame(replies.without_queue, Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
         blame(nodes, Cause(Cause.SILENT, question))
     for worker, overdue in _overdue(comparison) if ACTIVE.is_wanted(comparison.inventory) else ():
@@ -31,8 +31,7 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
 
 def duplicate(comparison: Comparison) -> Iterator[Finding]:
     """Yield the names that more than one worker answers to."""
-    replied_twice = filter(None, map(comparison.claimed, comparison.replies.duplicates))
-    for worker in comparison.repeated.union(replied_twice):
+    for worker in comparison.repeated.union(filter(None, map(comparison.claimed, comparison.replies.duplicates))):
         yield Finding("duplicate", Finding.NODE, worker)
 
 

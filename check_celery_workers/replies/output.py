@@ -28,6 +28,7 @@ class Replies:
         # Node names that more than one worker answers to, or that replied ERROR; what each listed for each question.
         self.duplicates: set[str] = set()
         self.errors: set[str] = set()
+        self.without_queue: set[str] = set()
         self.told: dict[Question, dict[str, list[Queue | Task]]] = {}
 
     def add(self, other: Replies) -> None:
@@ -38,6 +39,7 @@ class Replies:
             known |= indexes
         self.duplicates |= other.duplicates
         self.errors |= other.errors
+        self.without_queue |= other.without_queue
         for question, listed in other.told.items():
             told = self.told.setdefault(question, {})
             for node, items in listed.items():
@@ -78,6 +80,7 @@ class Output:
         self.hides = False  # whether what is wrong with its last worker may be in that part
         self.form = ""  # what stands before its nodes
         self.bodies: dict[str, list[Queue | Task] | None] = {}  # what each listed; None: neither queues nor tasks
+        self.empty: set[str] = set()  # who listed nothing
         self.unread: set[str] = set()  # who listed something that cannot be read
         self.has_error = False  # whether an error stands below its replies
 
@@ -85,16 +88,17 @@ class Output:
         """Return whether any worker replied."""
         return bool(self.replies.groups)
 
-    def doubt(self, problem: str) -> None:
-        """Note how it shows that a part of it is missing; the first holds."""
+    def doubt(self, problem: str, at_end: bool = False) -> None:
+        """Note how it shows that a part of it is missing: if that is its end, its last worker may have more tasks."""
         self.problem = self.problem or problem
+        self.hides = self.hides or (at_end and any(isinstance(item, Task) for item in self.items()))
 
     def hold(self, node: str, *items: Queue | Task) -> None:
         """Add what a node listed: nothing, a queue or a task."""
-        held = self.bodies.get(node)
-        if held is None:
-            held = self.bodies[node] = []
+        self.bodies[node] = held = self.bodies.get(node) or []
         held += items
+        if not items:
+            self.empty.add(node)
 
     def items(self) -> list[Queue | Task]:
         """Return all that was listed."""
@@ -107,6 +111,8 @@ class Output:
         whole: it is known that no closing line is lacking
         """
         self.question = asked or self._shown()
+        if self.question is ACTIVE_QUEUES:
+            self.replies.without_queue |= self.empty
         for node, body in self.bodies.items():
             if body == [] and self.question and node not in self.unread:
                 self.replies.tell(self.question, node)
@@ -116,9 +122,9 @@ class Output:
                     self.replies.tell(answered, node, item)
         count = self.replies.count = sum(map(len, self.replies.groups.values()))
         if claimed is not None and claimed > count:
-            self.doubt(f"it names {count} of the {claimed} nodes that it counts")
+            self.doubt(f"it names {count} of the {claimed} nodes that it counts", at_end=True)
         elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):
-            self.doubt("its closing line is missing, cut by a timeout or filtered")
+            self.doubt("its closing line is missing, cut by a timeout or filtered", at_end=True)
         failed = self.has_error and (claimed is None or claimed < count)
         closed = self.OPEN if claimed is None else self.CLOSED
         self.end = self.FAILED if failed else self.CUT if self.problem else closed

@@ -52,8 +52,7 @@ class TextReader:
     def __init__(self, question: Question | None = None, awaited: Awaited | None = None) -> None:
         """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes."""
         self.awaits_body = False  # whether the last line was that of a node, so that what it replied may still come
-        self.is_listing = False  # whether it was an item of a list, which may go on
-        self.listed = 0  # how many items were listed
+        self.is_listing, self.listed = False, 0  # whether it was an item of a list, which may go on; how many there are
         self._question, self._awaited = question, awaited
         self._outputs: list[Output] = []
         self._open = Output()
@@ -100,10 +99,9 @@ class TextReader:
         output = self._open
         breaks_off = bool(self._unended.strip()) and not (self.awaits_body or self._is_closed)
         if breaks_off:
-            output.doubt("its last line breaks off")
+            output.doubt("its last line breaks off", at_end=True)
         lacks_body = (self.awaits_body and output.bodies) or (breaks_off and self._unended.startswith("    "))
-        has_tasks = any(isinstance(item, Task) for item in output.items())
-        output.hides = bool(self._latest and (lacks_body or has_tasks))
+        output.hides = output.hides or bool(self._latest and lacks_body)
         output.close(self._question, whole=whole)
         if output or output.end == Output.CUT or output.replies.duplicates:
             self._outputs.append(output)

@@ -105,7 +105,7 @@ class Command(Source):
     def _settles(self, lines: Mapping[int, Lines]) -> float:
         """Return when to stop reading: not in a line that has begun, since the list of a worker may go on in it."""
         printed = lines.get(self._stdout)
-        return math.inf if printed and printed.has_begun else self._settled
+        return math.inf if printed and printed.size else self._settled
 
     def _raise_if_failed(self) -> None:
         code = self._process.returncode

@@ -109,8 +109,7 @@ class Reader:
                         continue
                     if seen != (awaited.replied, reader.awaits_body, reader.listed):
                         seen = (awaited.replied, reader.awaits_body, reader.listed)
-                        more_may_come = reader.awaits_body or reader.is_listing
-                        source.settle(max(settle, _GRACE) if more_may_come else settle)
+                        source.settle(max(settle, _GRACE) if reader.awaits_body or reader.is_listing else settle)
         except SourceError as error:
             failure = error
         return reader.finish(failure, whole=source.ends_by_itself and failure is None)

@@ -88,7 +88,7 @@ class Lines:
         """For a line longer than `longest` bytes, keep only its end or let `check` raise SourceError."""
         self._longest, self._keep_end = longest, keep_end
         self._started: list[bytes] = []
-        self._size = 0
+        self.size = 0  # of the line that has begun
 
     def feed(self, data: bytes) -> str:
         """Return the lines that this completes, "" for none."""
@@ -96,22 +96,17 @@ class Lines:
         if newline:
             whole = b"".join((*self._started, whole, newline))
             self._started.clear()
-            self._size = 0
+            self.size = 0
         self._started.append(rest)
-        self._size += len(rest)
-        if self._size > self._longest and self._keep_end:
+        self.size += len(rest)
+        if self.size > self._longest and self._keep_end:
             self._started = [b"".join(self._started)[-self._longest :]]
-            self._size = self._longest
+            self.size = self._longest
         return _decode(whole)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a line has begun that no newline has ended yet."""
-        return self._size > 0
 
     def check(self) -> None:
         """Raise SourceError if the line that has begun is longer than any status text."""
-        if self._size > self._longest:
+        if self.size > self._longest:
             raise SourceError(f"no status text: a line of more than {self._longest >> 20} MiB")
 
     def rest(self) -> str:
