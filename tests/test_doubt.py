@@ -243,3 +243,35 @@ def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: py
     missing = check("w@a", "v@a", text=output(w=EMPTY))
     assert missing.findings == ["Worker v@a was missing", f"In doubt: {reason}"]
     assert "scheduled" not in missing.perfdata
+
+
+def test_who_is_silent_is_named_by_server_and_by_node() -> None:
+    text = "->  w-1@a: OK\n->  w-3@a: OK\n"
+    assert check("w-1..4@a", "v-2@b", "x@c", text=text) == unknown(
+        "the status text is not whole: its closing line is missing, cut by a timeout or filtered, 2 of 7 workers had "
+        "answered, no answer from server b, x@c, w-2@a, w-4@a",
+        "Server b had not answered, accounts for 2 workers",
+        "Server c had not answered, accounts for 1 worker: x@c",
+        "Worker w-2@a had not answered",
+        "Worker w-4@a had not answered",
+    )
+
+
+def test_a_reply_behind_text_hides_no_task() -> None:
+    text = output(v=EMPTY) + f"web_1 | x@a: OK\n{output(w=task('mail', 9e9))}"
+    assert check("v@a", "w@a", text=text).headline == "CELERY WORKERS OK - 2 of 2 workers online on 1 server"
+
+
+def test_tasks_may_be_hidden_where_the_closing_line_is_missing_or_counts_more() -> None:
+    whole, another = output(v=EMPTY, w=task("mail", 9e9)), "v@a: OK\n\n1 node online.\n"
+    for text in (whole.replace("\n2 nodes online.\n", ""), whole.replace("2 nodes", "3 nodes")):
+        assert check("v@a", "w@a", text=text + another).code == UNKNOWN
+    assert check("v@a", "w@a", text=whole + another).code == OK
+
+
+def test_what_several_outputs_say_adds_up() -> None:
+    first = output(v=QUEUE, w=EMPTY).replace("w@a: OK", "w@a: ERROR")
+    outcome = check(
+        "v@a", "w@a", "--queue", "mail=1", "--queue", "slow=1", text=first + output(v=QUEUE.replace("mail", "slow"))
+    )
+    assert outcome.findings == ["Worker w@a was malfunctioning, it answered ERROR and it consumes from no queue"]

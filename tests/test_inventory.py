@@ -88,6 +88,23 @@ def test_the_same_worker_expected_twice_is_refused(twice: str) -> None:
     )
 
 
+def test_a_line_that_is_pasted_is_named_as_that() -> None:
+    advice = f"{FORMS}, or let --baseline write it"
+    assert check("->  w@a: OK") == Outcome(
+        f"CELERY WORKERS UNKNOWN - EXPECTED ->  w@a: OK: it is a line of status text, {advice}\n".replace(
+            "->  w", "-> w"
+        ),
+        UNKNOWN,
+    )
+
+
+@pytest.mark.parametrize("line", ["user:pass@host", "path/w@a", "w@a/path", "w@a;", "'w@a", "w@x=y@z=1"])
+def test_a_line_of_a_file_that_is_something_else_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "file").write_text(f"{line}\n", encoding="utf-8")
+    outcome = check("-f", str(tmp_path / "file"))
+    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {tmp_path}/file:1: it is not a node name, {FORMS}\n", UNKNOWN)
+
+
 def test_the_same_pattern_given_twice_is_refused() -> None:
     assert (
         check("w*=1", "w*=2").output

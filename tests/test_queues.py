@@ -410,3 +410,8 @@ def test_a_queue_that_cannot_be_read_may_be_any_beside_one_that_can() -> None:
     outcome = check("w-1..2@a", "--queue", "celery=1", text=unreadable)
     reason = "the text tells no queues of w-1@a, ask inspect active_queues"
     assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
+def test_the_baseline_has_the_queues_in_natural_order() -> None:
+    outcome = check("--baseline", text=consuming({"w@a": ["q-10", "q-2"], "v@a": ["q-2"]}))
+    assert outcome == Outcome("v@a\nw@a\nqueue q-2=2..\nqueue q-10=1..\n", OK)

@@ -711,3 +711,9 @@ def test_a_small_share_of_few_workers_is_exact() -> None:
 def test_a_range_of_characters_that_ends_before_it_starts_matches_nothing() -> None:
     outcome = check("w-[3-1]@a=1", text=online("w-1@a", "w-2@a"))
     assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 1 worker missing, 2 unexpected"
+
+
+@pytest.mark.parametrize("threshold", [".5%", "0.5%"])
+def test_percent_may_begin_with_a_point(threshold: str) -> None:
+    outcome = check("w-1..200@a", "-w", threshold, "-c", "~:", text="w-1@a: OK\n")
+    assert outcome.perfdata["missing"] == "199;1;~:;0;200"
