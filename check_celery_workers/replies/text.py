@@ -70,26 +70,29 @@ class TextReader:
             text = text.replace("\r", "\n")
         self._is_blank = self._is_blank and (not text or text.isspace())
         self._unended = "" if text.endswith("\n") else text.rpartition("\n")[2]
+        groups, form, latest = self._open.replies.groups, not self._awaited and self._open.form, None
         for arrow, name, at_server, verdict, other in _find_lines(text):
-            if not verdict:
-                self._read_other(other)
-                continue
-            stem, digits = split_index(name)
-            group = (stem, at_server)
-            indexes = self._open.replies.groups.get(group)
-            if indexes is None and (": " in name or ": " in at_server):
-                # Two replies on one line.
-                self._read_other(f"{arrow}{name}{at_server}: {verdict}")
-            elif self._awaited or arrow != self._open.form or (indexes and digits in indexes) or verdict != "OK":
-                self._add(arrow, group, digits, verdict)
-            else:
-                # The short way, for most lines of a large fleet.
-                if indexes is None:
-                    self._open.replies.groups[group] = {digits}
-                else:
+            if verdict == "OK" and arrow == form:
+                stem, digits = split_index(name)
+                group = (stem, at_server)
+                indexes = groups.get(group)
+                if indexes is not None and digits not in indexes:
+                    # The short way, for most lines of a large fleet.
                     indexes.add(digits)
-                self._latest = (group, digits)
-                self.awaits_body, self.is_listing = True, False
+                    latest = (group, digits)
+                    continue
+            if latest:
+                self._latest, self.awaits_body, self.is_listing = latest, True, False
+                latest = None
+            if not verdict or ": " in name or ": " in at_server:
+                # Another line, or two replies on one line.
+                self._read_other(other or f"{arrow}{name}{at_server}: {verdict}")
+            else:
+                stem, digits = split_index(name)
+                self._add(arrow, (stem, at_server), digits, verdict)
+            groups, form = self._open.replies.groups, not self._awaited and self._open.form
+        if latest:
+            self._latest, self.awaits_body, self.is_listing = latest, True, False
 
     def finish(self, failure: SourceError | None = None, whole: bool = True) -> Text:
         """Return the text, which has ended.
