@@ -26,11 +26,11 @@ class Cause:
     OFF_LIMIT: there is another (number) than the (limit) allows
     """
 
-    ERROR, NO_QUEUE, SILENT, OVERDUE, OFF_LIMIT = range(5)
+    ERROR, NO_QUEUE, SILENT, OVERDUE, OFF_LIMIT = "error", "no queue", "silent", "overdue", "off limit"
 
     __slots__ = ("facts", "kind")
 
-    def __init__(self, kind: int, *facts: Any) -> None:  # noqa: ANN401 -- each kind has its own
+    def __init__(self, kind: str, *facts: Any) -> None:  # noqa: ANN401 -- each kind has its own
         self.kind = kind
         self.facts = facts
 

@@ -21,6 +21,8 @@ MOST_LINES = 400
 _KINDS = ("Server", "Worker", "Worker", "Pattern", "Queue")
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
 _STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
+# Of the metrics whose findings say what is wrong.
+_VERBS = {"malfunctioning": "was malfunctioning,", "queues": "is consumed by"}
 
 
 def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool) -> str:
@@ -64,10 +66,8 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
     """Return a finding as a sentence; `is_unknown` if nobody can know whether what did not answer is missing."""
     start = f"{_KINDS[finding.kind]} {printable(finding.name)}"
     causes = " and ".join(_CAUSES[cause.kind](*cause.facts) for cause in finding.causes)
-    if finding.kind == Finding.QUEUE:
-        return f"{start} is consumed by {causes}"
-    if finding.metric == "malfunctioning":
-        return f"{start} was malfunctioning, {causes}"
+    if finding.metric in _VERBS:
+        return f"{start} {_VERBS[finding.metric]} {causes}"
     if finding.metric == "duplicate":
         return f"{start} was duplicate, more than one worker answers to this name"
     state = "had not answered" if is_unknown else _STATES[finding.metric]
@@ -81,7 +81,7 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
     return f"{start} {state}, accounts for {count_of(finding.count, noun)}{node}"
 
 
-_CAUSES: dict[int, Callable[..., str]] = {
+_CAUSES: dict[str, Callable[..., str]] = {
     Cause.ERROR: lambda: "it answered ERROR",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
     Cause.SILENT: lambda question: f"it did not answer to {question.name}",
