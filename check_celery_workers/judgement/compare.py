@@ -34,18 +34,15 @@ def compare(comparison: Comparison) -> Comparison:
 class Turnout:
     """What a group that a fixed form expects turned out to be."""
 
-    __slots__ = ("demand", "digits", "extra", "group", "has_one_more", "lacks_one", "missing", "present", "repeated")
+    missing: Collection[int] = ()
+    extra: Container[int] = ()  # the indexes that are too many
+    repeated: Collection[int] = ()  # the indexes in two spellings
+    # COUNT lacks a worker, or has one too many, that is either index 0 or index COUNT.
+    lacks_one = has_one_more = False
 
     def __init__(self, group: Group, demand: Demand, digits: set[str]) -> None:
-        """`digits` are of the indexes that replied."""
-        self.group, self.demand, self.digits = group, demand, digits
-        # How many of the workers expected replied; the indexes that are missing, too many, and in two spellings.
-        self.present = len(digits)
-        self.missing: Collection[int] = ()
-        self.extra: Container[int] = ()
-        self.repeated: Collection[int] = ()
-        # COUNT lacks a worker, or has one too many, that is either index 0 or index COUNT.
-        self.lacks_one = self.has_one_more = False
+        """`digits` are of the indexes that replied; `present` is how many of the workers expected replied."""
+        self.group, self.demand, self.digits, self.present = group, demand, digits, len(digits)
         indexes = indexes_of(digits)
         expected, pair = demand.numbered(indexes)
         if indexes == expected and not pair and len(indexes) == len(digits):
@@ -80,7 +77,8 @@ def _note_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
             comparison.servers.add(group[1][1:])
         if turnout.extra:
             comparison.unclaimed[group] = {own for own in turnout.digits if index_of(own) in turnout.extra}
-        comparison.repeated.update(node_name(group, index) for index in turnout.repeated)
+        if turnout.repeated:
+            comparison.repeated.update(node_name(group, index) for index in turnout.repeated)
         if turnout.present == 1 < demand.count and not demand.indexes and indexes_of(turnout.digits) == {demand.count}:
             comparison.copied.append((group, demand.count))
 

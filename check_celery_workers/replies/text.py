@@ -76,6 +76,8 @@ class TextReader:
                 stem, digits = split_index(name)
                 group = (stem, at_server)
                 indexes = groups.get(group)
+                if indexes is None and ": " not in name and ": " not in at_server:
+                    indexes = groups[group] = set()
                 if indexes is not None and digits not in indexes:
                     # The short way, for most lines of a large fleet.
                     indexes.add(digits)
