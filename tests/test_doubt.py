@@ -258,7 +258,7 @@ def test_who_is_silent_is_named_by_server_and_by_node() -> None:
 
 
 def test_a_reply_behind_text_hides_no_task() -> None:
-    text = output(v=EMPTY) + f"web_1 | x@a: OK\n{output(w=task('mail', 9e9))}"
+    text = output(v=EMPTY, w=task("mail", 9e9)).replace("\n2 nodes", "web_1 | x@a: OK\n\n2 nodes")
     assert check("v@a", "w@a", text=text).headline == "CELERY WORKERS OK - 2 of 2 workers online on 1 server"
 
 
@@ -275,3 +275,10 @@ def test_what_several_outputs_say_adds_up() -> None:
         "v@a", "w@a", "--queue", "mail=1", "--queue", "slow=1", text=first + output(v=QUEUE.replace("mail", "slow"))
     )
     assert outcome.findings == ["Worker w@a was malfunctioning, it answered ERROR and it consumes from no queue"]
+
+
+def test_an_error_is_an_answer_to_any_question() -> None:
+    text = output(v=EMPTY) + output(w="").replace("w@a: OK", "w@a: ERROR")
+    outcome = check("v@a", "w@a", "--task-limit", "60", text=text)
+    assert outcome.findings == ["Worker w@a was malfunctioning, it answered ERROR"]
+    assert re.fullmatch(r"0\.0s;;;0", outcome.perfdata["oldest_task"])

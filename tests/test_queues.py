@@ -415,3 +415,8 @@ def test_a_queue_that_cannot_be_read_may_be_any_beside_one_that_can() -> None:
 def test_the_baseline_has_the_queues_in_natural_order() -> None:
     outcome = check("--baseline", text=consuming({"w@a": ["q-10", "q-2"], "v@a": ["q-2"]}))
     assert outcome == Outcome("v@a\nw@a\nqueue q-2=2..\nqueue q-10=1..\n", OK)
+
+
+def test_no_queue_short_may_be_what_alerts() -> None:
+    outcome = check(*EXPECTED, "--queue", "emails", "--queues-critical", "1:", text=consuming(FLEET))
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 0 queues short"
