@@ -204,7 +204,7 @@ class TextReader:
                 self._open.has_error = True
             else:
                 self._outputs.append(Output(Output.FAILED))
-        elif ": " in line and is_behind_text(line) and (self._open or any(self._outputs)):
+        elif (": OK" in line or ": ERROR" in line) and (self._open or any(self._outputs)) and is_behind_text(line):
             self._open.doubt("a reply stands behind other text on its line")
 
     def _close(self, claimed: int | None = None) -> None:
