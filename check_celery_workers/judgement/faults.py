@@ -37,11 +37,11 @@ def duplicate(comparison: Comparison) -> Iterator[Finding]:
 
 def off_queues(comparison: Comparison) -> Iterator[Finding]:
     """Yield the queues with too few consumers or too many; note those of which nobody can know."""
-    replies = comparison.replies
-    consumers = replies.consumers()
-    unheard = len(replies.unheard(ACTIVE_QUEUES)) if comparison.inventory.queues else 0
+    queues, replies = comparison.inventory.queues, comparison.replies
+    consumers = replies.consumers() if queues else {}
+    unheard = len(replies.unheard(ACTIVE_QUEUES)) if queues else 0
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
-    for name, limit in comparison.inventory.queues.items():
+    for name, limit in queues.items():
         count = len(consumers.get(name, ()))
         # Each of those who were not heard may consume from it as well.
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
