@@ -7,7 +7,8 @@ import sys
 import time
 
 from check_celery_workers.errors import CannotJudge, UsageError
-from check_celery_workers.expected.inventory import Awaited, Inventory
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.plugin import OK, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about

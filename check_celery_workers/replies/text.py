@@ -24,7 +24,7 @@ import re
 from collections import deque
 
 from check_celery_workers.errors import SourceError
-from check_celery_workers.expected.inventory import Awaited
+from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
 from check_celery_workers.replies.output import Output, Text
 from check_celery_workers.replies.question import EMPTY, Question, Queue, Task, read_item, read_json, read_line

@@ -10,7 +10,7 @@ from functools import partial
 from check_celery_workers import __version__
 from check_celery_workers.errors import HelpAsked, UsageError
 from check_celery_workers.judgement.metrics import JUDGED
-from check_celery_workers.judgement.threshold import Threshold
+from check_celery_workers.threshold import Threshold
 from check_celery_workers.node import printable
 
 TYPE_CHECKING = False

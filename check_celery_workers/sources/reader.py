@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from check_celery_workers.errors import SourceError
-from check_celery_workers.expected.inventory import Awaited, Inventory
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry, Text
 from check_celery_workers.replies.question import Question

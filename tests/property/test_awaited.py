@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.expected.inventory import Awaited, Inventory
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.node import split_node

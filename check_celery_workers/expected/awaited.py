@@ -1,0 +1,56 @@
+"""What of the inventory is still awaited while replies come."""
+
+from __future__ import annotations
+
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.node import Group, index_of, node_name
+from check_celery_workers.pattern import first_match
+
+
+class Awaited:
+    """The expected workers that have not replied yet, and the queues that lack consumers.
+
+    Each reply costs the same, however large the fleet: where replies come one by one, comparing anew for each of them
+    would take as long as the fleet is large, each time.
+    """
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.expected = self._missing = inventory.size
+        self.replied = 0
+        self._groups, self._queues = inventory.groups, inventory.queues
+        self._limits = list(inventory.patterns.values())
+        self._find = first_match(inventory.patterns)
+        self._matched = [0] * len(self._limits)
+        self._seen: dict[Group, set[str]] = {}
+        self._indexes: dict[Group, set[int]] = {}
+        self._consumers: dict[str, set[str]] = {name: set() for name in inventory.queues}
+
+    @property
+    def missing(self) -> int:
+        """How many expected workers, and consumers of queues, are missing still; 1 as long as nobody replied."""
+        lacking = (limit.low - len(self._consumers[name]) for name, limit in self._queues.items())
+        return (self._missing + sum(short for short in lacking if short > 0)) or int(not self.replied)
+
+    def notice(self, group: Group, digits: str) -> None:
+        """Note a node that replied, maybe not for the first time."""
+        seen = self._seen.setdefault(group, set())
+        if digits in seen:
+            return
+        seen.add(digits)
+        self.replied += 1
+        demand = self._groups.get(group)
+        index = index_of(digits)
+        if demand and demand.owns(index):
+            replied = self._indexes.setdefault(group, set())
+            self._missing -= demand.brings(index, replied)
+            replied.add(index)
+        elif self._limits:
+            place = self._find(node_name(group, digits))
+            if place is not None:
+                self._missing -= self._matched[place] < self._limits[place].low
+                self._matched[place] += 1
+
+    def hear(self, node: str, item: object) -> None:
+        """Note something that a node listed: the name of a queue counts."""
+        if isinstance(item, str) and item in self._consumers:
+            self._consumers[item].add(node)
