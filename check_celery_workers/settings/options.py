@@ -10,8 +10,8 @@ from functools import partial
 from check_celery_workers import __version__
 from check_celery_workers.errors import HelpAsked, UsageError
 from check_celery_workers.judgement.metrics import JUDGED
-from check_celery_workers.threshold import Threshold
 from check_celery_workers.node import printable
+from check_celery_workers.threshold import Threshold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

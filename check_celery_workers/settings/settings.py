@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.mistakes import in_words
 from check_celery_workers.judgement.metrics import JUDGED, Row
-from check_celery_workers.threshold import Threshold
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import QUESTIONS, has_placeholder, is_given
 from check_celery_workers.settings.options import SETTLE, parser
+from check_celery_workers.threshold import Threshold
 
 # Words of a status command that somebody wrote without the -- before it.
 _COMMANDS = {
