@@ -56,12 +56,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build again what is made from the options: files of contrib, and README's table."""
+    """Build again what is made from the options: files of contrib."""
     session.install("-q", "-e", ".[test]")
     for file, program in BUILT.items():
         text = session.run("python", *program, silent=True, stderr=None)
         Path(file).write_text(str(text), encoding="utf-8")
-    session.run("python", "tests/test_readme.py", env=HELPERS)
 
 
 @nox.session

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 
 from check_celery_workers.errors import CannotJudge, UsageError
-from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.plugin import OK, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry
-from check_celery_workers.replies.question import ACTIVE_QUEUES, Question, asked_by, fill_in, questions_for
+from check_celery_workers.replies.question import ACTIVE_QUEUES, PING, Question, asked_by, fill_in, questions_for
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
 from check_celery_workers.settings.settings import Settings
-from check_celery_workers.sources.reader import Reader, Watch
+from check_celery_workers.sources.reader import Reader, TextSource, Watch
 from check_celery_workers.sources.stream import Source, Stream, read_file
 
 
@@ -27,7 +27,9 @@ def judge_workers(settings: Settings) -> tuple[str, int]:
     questions = asked_by(settings.command, questions_for(inventory))
     with Watch(MOST_BYTES if settings.verbose >= 3 else 0, shows=bool(settings.command)) as watch:
 
-        def ask(awaited: Awaited | None) -> Inquiry:
+        def ask() -> Inquiry:
+            # A stream ends by itself: nobody waits for what is still to come.
+            awaited = inventory if settings.command else None
             return _reader(settings, deadline, watch).read(questions, awaited, settings.settle)
 
         verdict, code = judge(Workers(ask, inventory, deadline, timed=bool(settings.command)), settings.thresholds)
@@ -41,15 +43,16 @@ def describe(settings: Settings) -> tuple[str, int]:
     from check_celery_workers.expected.baseline import baseline
 
     reader = _reader(settings, time.monotonic() + settings.timeout)
-    inquiry = reader.read(asked_by(settings.command, (ACTIVE_QUEUES,)), None, settings.settle)
-    replies, texts = inquiry.replies, inquiry.asked[0].texts
+    inquiry = reader.read(asked_by(settings.command, (ACTIVE_QUEUES, PING)), None, settings.settle)
+    texts, found = inquiry.asked[0].texts, Comparison(Inventory(), inquiry)
     # Whatever is expected later: nothing may be in doubt now.
     doubt = doubt_about(texts, lacking=True) or doubt_about(texts, lacking=False)
     if doubt:
-        raise CannotJudge(explain_doubt(doubt, Comparison(Inventory(), inquiry)))
-    if not replies.count:
+        raise CannotJudge(explain_doubt(doubt, found))
+    if not found.replies.count and not found.beats:
         raise CannotJudge("no worker replied, so there is nothing to write")
-    return "".join(f"{line}\n" for line in baseline(replies.groups, replies.consumers())), OK
+    lines = baseline(found.replies.groups, found.replies.consumers(), found.beats)
+    return "".join(f"{line}\n" for line in lines), OK
 
 
 def _inventory(settings: Settings, deadline: float) -> Inventory:
@@ -58,25 +61,28 @@ def _inventory(settings: Settings, deadline: float) -> Inventory:
         inventory.expect(text)
     for file in settings.expect_file:
         inventory.expect_lines(read_file(file, deadline), file)
-    for text in settings.queue:
-        inventory.expect_queue(text)
+    for option in ("queue", "beat", "backlog_warning", "backlog_critical"):
+        for text in getattr(settings, option):
+            inventory.expect_option(option, text)
     if not inventory:
         raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
     return inventory
 
 
 def _reader(settings: Settings, deadline: float, watch: Watch | None = None) -> Reader:
-    def open_source(question: Question | None) -> Source:
-        if settings.command:
-            # Imported here: subprocess takes longer to import than most checks take without it.
-            from check_celery_workers.sources.command import Command
+    source = TextSource(partial(_open, settings, deadline), watch)
+    return Reader(source.ask, deadline, settings.attempts)
 
-            return Command(fill_in(settings.command, question), deadline, bodies_follow=question is not None)
-        pipe = "pipe the text of `celery status` into it, or use -- COMMAND"
-        if sys.stdin is None:
-            raise CannotJudge(f"standard input is closed, {pipe}")
-        if os.isatty(0):
-            raise UsageError(f"standard input is a terminal, {pipe} (see --help)")
-        return Stream(0, "standard input", deadline)
 
-    return Reader(open_source, deadline, settings.attempts, watch)
+def _open(settings: Settings, deadline: float, question: Question | None) -> Source:
+    if settings.command:
+        # Imported here: subprocess takes longer to import than most checks take without it.
+        from check_celery_workers.sources.command import Command
+
+        return Command(fill_in(settings.command, question), deadline, bodies_follow=question is not None)
+    pipe = "pipe the text of `celery status` into it, or use -- COMMAND"
+    if sys.stdin is None:
+        raise CannotJudge(f"standard input is closed, {pipe}")
+    if os.isatty(0):
+        raise UsageError(f"standard input is a terminal, {pipe} (see --help)")
+    return Stream(0, "standard input", deadline)

@@ -16,6 +16,9 @@ Group = tuple[str, str]
 
 UNNUMBERED = -1
 
+# NAME of Celery's scheduler, as a node.
+BEAT = "celerybeat"
+
 _LONGEST_INDEX = 18
 
 

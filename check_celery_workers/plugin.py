@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -11,7 +12,6 @@ import nagiosplugin
 from nagiosplugin.state import ServiceState
 
 from check_celery_workers.errors import CannotJudge
-from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
@@ -33,12 +33,10 @@ class Workers(nagiosplugin.Resource):
 
     name = NAME
 
-    def __init__(
-        self, ask: Callable[[Awaited | None], Inquiry], inventory: Inventory, deadline: float, timed: bool = False
-    ) -> None:
+    def __init__(self, ask: Callable[[], Inquiry], inventory: Inventory, deadline: float, timed: bool = False) -> None:
         """Compare what `ask` returns until the deadline, a time of `time.monotonic` in seconds.
 
-        timed: asking is stopped when it is enough, and its time is a metric
+        timed: how long that takes is a metric
         """
         self.inventory = inventory
         self.comparison: Comparison | None = None
@@ -48,8 +46,7 @@ class Workers(nagiosplugin.Resource):
         """Ask, compare, and return all metrics at once. Raises CheckError if that is not possible."""
         started = time.monotonic()
         try:
-            # A stream ends by itself: nobody waits for what is still to come.
-            inquiry = self._ask(Awaited(self.inventory) if self._timed else None)
+            inquiry = self._ask()
             with _within(self._deadline):
                 comparison = compare(Comparison(self.inventory, inquiry))
                 find(comparison)
@@ -64,7 +61,37 @@ class Workers(nagiosplugin.Resource):
             if value is not None and not (row.what and not value and row.label in comparison.in_doubt):
                 context, most = row.label if row.what else "default", row.most(self.inventory)
                 metrics.append(nagiosplugin.Metric(row.label, value, row.unit, 0, most, context))
+        for queue, length in comparison.backlogs.items():
+            if length is not None:
+                metrics.append(nagiosplugin.Metric(queue, length, min=0, context="backlog"))
         return metrics
+
+
+class Backlog(nagiosplugin.Context):
+    """The judgement on a metric that is the number of messages in the queue of its name."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        super().__init__("backlog")
+        self._inventory = inventory
+
+    def evaluate(self, metric: nagiosplugin.Metric, _resource: nagiosplugin.Resource) -> nagiosplugin.Result:
+        """Return the state by the ranges of the queue."""
+        limits = self._inventory.backlog_of(metric.name)
+        crossed = limits.crossed_by(metric.value)
+        state = nagiosplugin.Ok
+        if crossed:
+            state = nagiosplugin.Critical if crossed is limits.critical else nagiosplugin.Warn
+        return self.result_cls(state, None, metric)
+
+    def performance(
+        self, metric: nagiosplugin.Metric, _resource: nagiosplugin.Resource
+    ) -> nagiosplugin.Performance | None:
+        """Return perfdata with the ranges, if an option names the queue."""
+        if not self._inventory.names_queue(metric.name):
+            return None
+        limits, label = self._inventory.backlog_of(metric.name), re.sub("[^A-Za-z0-9_.-]", "_", metric.name)
+        warning, critical = (limit.range_of(0) if limit else None for limit in (limits.warning, limits.critical))
+        return nagiosplugin.Performance(f"backlog_{label}", metric.value, "", warning, critical, 0)
 
 
 class StatusLine(nagiosplugin.Summary):
@@ -85,14 +112,14 @@ class StatusLine(nagiosplugin.Summary):
         comparison = self._workers.comparison
         if comparison is None:
             return results.first_significant.hint or ""
-        rows = {row.label: row for row in JUDGED}
-        problems = [
-            (rows[metric.name], metric.value)
-            for metric, state in _judged(results)
-            # Missing servers are missing workers as well, and need no word of their own.
-            if state != nagiosplugin.Ok or (metric.value and rows[metric.name].noun != "server")
-        ]
-        return status_line(comparison, problems, ok)
+        rows = {row.label: row for row in ROWS}
+        problems = {
+            row: metric.value
+            for row, metric, state in ((rows[metric.context], metric, state) for metric, state in _judged(results))
+            # Missing servers are missing workers as well, and need no word of their own; some messages may always wait.
+            if state != nagiosplugin.Ok or (metric.value and row.noun != "server" and row.what)
+        }
+        return status_line(comparison, problems.items(), ok)
 
 
 def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Threshold | None]]) -> tuple[Verdict, int]:
@@ -105,6 +132,7 @@ def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Thr
         most = row.most(workers.inventory) or 0
         warning, critical = (limit.range_of(most) if limit else None for limit in thresholds[row.label])
         check.add(nagiosplugin.ScalarContext(row.label, warning, critical))
+    check.add(Backlog(workers.inventory))
     check()
     comparison = workers.comparison
     if comparison is None:

@@ -21,6 +21,9 @@ class Threshold:
         self._text = text.removesuffix("%")
         self._percent = text != self._text
 
+    def __str__(self) -> str:
+        return self._text + "%" * self._percent
+
     @classmethod
     def parse(cls, text: str, percent: bool) -> Threshold:
         """Return the threshold that a user wrote; `percent`: it may end in %. Raises ValueError if it is no range."""
@@ -30,6 +33,10 @@ class Threshold:
         # Raises if its start is over its end.
         threshold.range_of(100)
         return threshold
+
+    def alerts_at(self, number: int) -> bool:
+        """Return whether this number, of which there is no maximum, is outside of the range."""
+        return not self.range_of(0).match(number)
 
     def range_of(self, most: int) -> Range:
         """Return the range in absolute numbers; percent are percent of `most`, exactly."""

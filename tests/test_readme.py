@@ -1,4 +1,4 @@
-"""README says what is so. `nox -s build` runs this file to write its table of options."""
+"""README says what is so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from pathlib import Path
 from paths import CLONE, CONTRIB
 from running import CRITICAL, run
 
-from check_celery_workers.settings.options import parser
-
 README = CLONE / "README.md"
-BEGIN, END = "<!-- made from the parser: nox -s build -->\n", "<!-- /made -->\n"
 CELERY = r"""#!/bin/sh
 [ "$*" = "-A proj inspect active_queues -t 10" ] || exit 64
 for node in worker-1@app1 worker-3@app1 mail@app2 celery@app9; do
@@ -21,29 +18,6 @@ for node in worker-1@app1 worker-3@app1 mail@app2 celery@app9; do
 done
 printf '\n4 nodes online.\n'
 """
-
-
-def options_table() -> str:
-    """Return the table of the options, by the groups of the parser; a metric's two thresholds are one row."""
-    rows = ["| option | meaning |", "| --- | --- |"]
-    for group in parser()._action_groups:  # noqa: SLF001 -- argparse has no other way
-        warning = ""
-        for action in group._group_actions:  # noqa: SLF001
-            names = ", ".join(f"`{name}`" for name in action.option_strings)
-            text = (action.help or "").replace("%%", "%").replace(" (see below)", "")
-            if action.dest.endswith("_warning"):
-                warning = f"{names}, "
-                continue
-            if warning:
-                names, warning = warning + names, ""
-                text = re.sub(r"CRITICAL if the number of (.*) is outside RANGE", r"alert on \1", text)
-            value = action.metavar or ", ".join(action.choices or ())
-            rows.append(f"| {f'{names} {value}'.strip()} | {text} |")
-    return "\n".join(rows) + "\n"
-
-
-def test_the_options_are_those_of_help() -> None:
-    assert BEGIN + options_table() + END in README.read_text()
 
 
 def test_is_short_enough_to_be_read() -> None:
@@ -84,8 +58,3 @@ def test_every_page_of_contrib_is_linked() -> None:
 
 def test_the_ci_finds_the_test_command() -> None:
     assert len(re.findall(r"^    python3 -m venv \.venv && .*$", README.read_text(), re.MULTILINE)) == 1
-
-
-if __name__ == "__main__":
-    before, _, rest = README.read_text().partition(BEGIN)
-    README.write_text(before + BEGIN + options_table() + END + rest.partition(END)[2])

@@ -11,12 +11,14 @@ from check_celery_workers.node import UNNUMBERED, Group, index_of, natural, node
 _OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
 
 
-def baseline(groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the EXPECTED lines that describe exactly these workers, and each queue with as many consumers or more.
+def baseline(
+    groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterable[str]], beats: Iterable[str] = ()
+) -> list[str]:
+    """Return the lines that expect exactly these workers and beats, and of each queue as many consumers or more.
 
-    `groups` are the indexes in digits, `queues` the node names that consume from each. What a fixed form cannot say,
-    such as a name with a wildcard in it, becomes a pattern for one worker, with ? for what does not print. Patterns
-    with fewer ? come first, so that each takes the worker that it is meant for.
+    `groups` are the indexes in digits, `queues` the node names that consume from each, `beats` nodes. What a fixed form
+    cannot say, such as a name with a wildcard in it, becomes a pattern for one worker, with ? for what does not print.
+    Patterns with fewer ? come first, so that each takes the worker that it is meant for.
     """
     fixed: list[str] = []
     patterns: dict[tuple[int, str], int] = {}
@@ -31,7 +33,13 @@ def baseline(groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterabl
     fixed.sort(key=natural)
     lines = fixed + [f"{text}={count}" for (_, text), count in sorted(patterns.items())]
     shared = sorted(filter(_is_shared, queues), key=natural)
+    lines += sorted(map(_beat, beats), key=natural)
     return lines + [f"queue {name}={len(set(queues[name]))}.." for name in shared]
+
+
+def _beat(node: str) -> str:
+    pattern = _pattern_of(node)[1]
+    return f"beat {node if pattern == node else f'{pattern}=1'}"
 
 
 def listed(groups: Mapping[Group, Iterable[str]]) -> list[str]:

@@ -6,7 +6,8 @@
     PATTERN=N                  celery@web-*=4          four workers whose node name matches the shell pattern
     PATTERN=MIN..MAX           celery@web-*=2..8       two to eight of them
     PATTERN=MIN..              celery@web-*=2..        two or more
-    queue NAME=N, ...          queue emails=2..        how many workers consume from a queue; in files
+    queue NAME=N, ...          queue emails=2..        how many workers consume from a queue; in files, as
+    beat NODE, ...             beat celerybeat@app1    `backlog NAME=WARNING/CRITICAL` is (see `limits`)
 
 Braces stand for several of these, as in a shell: `celery@web{01..20}`, `worker-4@{app,db}`. An index that comes from
 braces is exact: `worker-{1..4}@a` is the four workers of these names.
@@ -18,11 +19,19 @@ import re
 from collections.abc import Iterator
 from sys import intern
 
+from check_celery_workers.expected.limits import (
+    LIMIT,
+    MOST,
+    Backlog,
+    Limit,
+    parse_backlog_line,
+    parse_beat,
+    parse_pattern,
+    parse_queue,
+)
 from check_celery_workers.expected.mistakes import FORMS, WrongError, explain_typos, explain_white_space, is_implausible
-from check_celery_workers.node import UNNUMBERED, Group, printable
+from check_celery_workers.node import BEAT, UNNUMBERED, Group, printable
 from check_celery_workers.pattern import is_wild
-
-MOST = 1_000_000
 
 # Marks the end of what comes from braces.
 _MARK = "\0"
@@ -31,8 +40,9 @@ _NUMBER = "[0-9]{1,18}"
 _match_plain = re.compile(rf"([\w%-]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([\w.-]+)").fullmatch
 # Compiled on first use: that takes longer than to match them a few times.
 _FIXED = rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)"
-_LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
+_KEYWORD = r"(queue|beat|backlog)\s+(\S.*)"
+_OPTIONS = {"queue": "--queue NAME=N", "beat": "--beat NODE", "backlog": "--backlog-critical NAME=RANGE"}
 _EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
 
 
@@ -48,58 +58,36 @@ class Span:
         self.group, self.first, self.last = group, first, last
 
 
-class Limit:
-    """At least `low` and at most `high` (None: any number) of what matches this pattern, or consume from this queue."""
-
-    __slots__ = ("high", "is_queue", "low", "name")
-
-    def __init__(self, name: str, low: int, high: int | None, is_queue: bool = False) -> None:
-        self.name, self.low, self.high, self.is_queue = name, low, high, is_queue
-
-    def side_of(self, number: int) -> int:
-        """Return on which side of the limit a number is: -1 too few, 1 too many, 0 neither."""
-        if number < self.low:
-            return -1
-        return int(self.high is not None and number > self.high)
-
-    def wanted(self, number: int) -> str:
-        """Return how many there should be where there are `number`: "2", "at least 2" or "at most 8"."""
-        if self.low == self.high:
-            return f"{self.low:,}"
-        return f"at least {self.low:,}" if number < self.low else f"at most {self.high:,}"
-
-
-def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit]:
-    """Yield what an EXPECTED asks for: one thing, or with braces several. Raises WrongError."""
+def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit | Backlog]:
+    """Yield what an EXPECTED, or a line of a file, asks for: one thing, or with braces several. Raises WrongError."""
     plain = _match_plain(text)
     if plain:
         yield _read_fixed(plain, exact=False)
         return
     if _MARK in text:
         raise WrongError("it holds a NUL character", FORMS)
-    queue = re.fullmatch(r"queue\s+(\S.*)", text)
-    if queue and not in_file:
-        own = f"write --queue {printable(queue[1])}"
-        raise WrongError("a queue has an option of its own", "--queue NAME=N", own=own)
-    texts = [queue[1] if queue else text]
+    keyword = re.fullmatch(_KEYWORD, text)
+    if keyword and not in_file:
+        option = _OPTIONS[keyword[1]]
+        raise WrongError(
+            f"a {keyword[1]} has an option of its own",
+            option,
+            own=f"write {option.partition(' ')[0]} {printable(keyword[2])}",
+        )
+    if keyword and keyword[1] != "queue":
+        yield parse_beat(keyword[2]) if keyword[1] == "beat" else parse_backlog_line(keyword[2])
+        return
+    texts = [keyword[2] if keyword else text]
     if "{" in text:
         from check_celery_workers.expected.braces import expand
 
         texts = expand(texts[0], MOST, _MARK)
     for one in texts:
-        if queue:
+        if keyword:
             yield parse_queue(one.replace(_MARK, ""))
         else:
             exact = _MARK in one and re.search(_EXACT, one) is not None
             yield _parse_one(one.replace(_MARK, ""), exact, in_file)
-
-
-def parse_queue(text: str) -> Limit:
-    """Return what NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.. asks for; NAME alone is NAME=1.. Raises WrongError."""
-    limit = re.fullmatch(_LIMIT, text)
-    if not text.strip() or text.startswith("="):
-        raise WrongError("NAME is empty", "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..")
-    return Limit(limit[1], *_bounds(limit), is_queue=True) if limit else Limit(text, 1, None, is_queue=True)
 
 
 def is_plain(text: str, group: Group) -> bool:
@@ -108,19 +96,19 @@ def is_plain(text: str, group: Group) -> bool:
         (expected,) = parse(text, in_file=True)
     except (WrongError, ValueError):
         return False
-    return text.isprintable() and text[0] not in "#-" and not isinstance(expected, Limit) and expected.group == group
+    return text.isprintable() and text[0] not in "#-" and isinstance(expected, Span) and expected.group == group
 
 
 def _parse_one(text: str, exact: bool, in_file: bool) -> Span | Limit:
     if text.split() != [text]:
         explain_white_space(text)
-    limit = "=" in text and re.fullmatch(_LIMIT, text)
+    limit = "=" in text and re.fullmatch(LIMIT, text)
     if is_wild(text) and not limit:
         raise WrongError("a pattern needs the number of workers", "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..")
     if in_file and is_implausible(limit[1] if limit else text):
         raise WrongError("it is not a node name", FORMS)
     if limit:
-        return _parse_pattern(limit)
+        return parse_pattern(limit)
     explain_typos(text)
     fixed = re.fullmatch(_FIXED, text)
     if not fixed:
@@ -128,33 +116,14 @@ def _parse_one(text: str, exact: bool, in_file: bool) -> Span | Limit:
     return _read_fixed(fixed, exact)
 
 
-def _parse_pattern(limit: re.Match[str]) -> Limit:
-    low, high = _bounds(limit)
-    if low > MOST:
-        raise WrongError(f"it means more than {MOST:,} workers", "fewer")
-    if not low and high == 0 and not limit[3]:
-        raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
-    if low > 1 and not is_wild(limit[1]):
-        raise WrongError("without *, ? or [...] it matches one worker alone", FORMS)
-    return Limit(limit[1], low, high)
-
-
-def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
-    low = int(limit[2])
-    high = int(limit[4]) if limit[4] else None if limit[3] else low
-    if high is not None and low > high:
-        raise WrongError("MIN is over MAX", "PATTERN=MIN..MAX")
-    return low, high
-
-
-def _read_fixed(fixed: re.Match[str], exact: bool) -> Span:
+def _read_fixed(fixed: re.Match[str], exact: bool) -> Span | Limit:
     name, first, last, server = fixed.groups()
     if "-" in name and re.search(_MISNUMBERED, name):
         raise WrongError("NAME is empty, or its numbers cannot be read", FORMS)
     # Interned, since many workers share few names.
     group = (intern(name), f"@{server}")
     if not first:
-        return Span(group, UNNUMBERED, UNNUMBERED)
+        return Limit(f"{name}@{server}", 1, 1, "beat") if name == BEAT else Span(group, UNNUMBERED, UNNUMBERED)
     if exact or last:
         return _span(group, int(first), int(last or first))
     return _count(group, int(first))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from check_celery_workers.errors import UsageError
-from check_celery_workers.expected.grammar import Limit, Span, parse, parse_queue
+from check_celery_workers.expected.grammar import Span, parse
+from check_celery_workers.expected.limits import Backlog, Limit, is_beat, parse_backlog, parse_beat, parse_queue
 from check_celery_workers.expected.mistakes import WrongError, names_copied
-from check_celery_workers.node import UNNUMBERED, Group, indexes_of, printable
+from check_celery_workers.node import BEAT, UNNUMBERED, Group, indexes_of, node_name, printable
 from check_celery_workers.pattern import first_match
 
 TYPE_CHECKING = False
@@ -83,12 +85,16 @@ class Inventory:
         ignored: patterns of the workers to leave out of every count, unless something expects them
         options: what else is wanted of the workers, by the names of the options, such as "task_limit"
         """
-        # What the fixed forms expect; patterns, in the order in which they take workers; how many consume from a queue.
+        # What the fixed forms expect; patterns of workers and of beats, in the order in which they take nodes.
         self.groups: dict[Group, Demand] = {}
         self.patterns: dict[str, Limit] = {}
+        self.beats: dict[str, Limit] = {}
+        # How many consume from a queue; how many messages may wait in it, and whether an option asks for that.
         self.queues: dict[str, Limit] = {}
+        self.backlogs: dict[str, Backlog] = {}
+        self.asks_for_lengths = False
         self.options = options or {}
-        # How many workers these are, of patterns the least number.
+        # How many workers and beats these are, of patterns the least number.
         self.size = 0
         self._first_index = first_index
         self._ignored = first_match(ignored)
@@ -103,14 +109,64 @@ class Inventory:
             inventory.size += len(demand.indexes)
         return inventory
 
+    def only_beats(self) -> Inventory:
+        """Return what of it is about schedulers."""
+        inventory = Inventory()
+        inventory.beats = self.beats
+        inventory.size = sum(limit.low for limit in self.beats.values())
+        return inventory
+
     def __bool__(self) -> bool:
         """Return whether anything was given."""
-        return bool(self.groups or self.patterns or self.queues)
+        return bool(self.names_workers or self.beats or self.queues or self.backlogs)
 
     @property
     def names_workers(self) -> bool:
-        """Whether workers are expected, and not only consumers of queues."""
+        """Whether workers are expected, and not only beats, consumers of queues or backlogs."""
         return bool(self.groups or self.patterns)
+
+    @property
+    def least_workers(self) -> int:
+        """How many workers are expected at least: `size` counts the beats as well."""
+        return self.size - sum(limit.low for limit in self.beats.values())
+
+    @property
+    def only_beats_are_expected(self) -> bool:
+        """Whether neither workers nor consumers of queues are expected."""
+        return bool(self.beats) and not (self.names_workers or self.queues)
+
+    @property
+    def asks_workers(self) -> bool:
+        """Whether workers or beats must be asked: all but backlogs of queues that are named."""
+        return bool(self.names_workers or self.beats or self.queues or "" in self.backlogs)
+
+    def given(self, option: str) -> object:
+        """Return what is wanted by the option of this name, something false if nothing is."""
+        own = {"queue": self.queues, "beat": self.beats, "backlog": self.backlogs}
+        return own[option] if option in own else self.options.get(option)
+
+    def backlog_of(self, queue: str) -> Backlog:
+        """Return how many messages may wait in this queue."""
+        return self.backlogs.get(queue, Backlog(queue)).or_else(self.backlogs.get("", Backlog("")))
+
+    def names_queue(self, queue: str) -> bool:
+        """Return whether an option is about this very queue."""
+        return queue in self.queues or queue in self.backlogs
+
+    def is_beat(self, node: str) -> bool:
+        """Return whether this node is a scheduler: Celery names it so, or it is expected as one."""
+        return is_beat(node) or self.find_beat(node) is not None
+
+    def beats_among(self, groups: Mapping[Group, set[str]]) -> set[str]:
+        """Return the node names of the schedulers among these, whose indexes are given in digits."""
+        suspects = groups if self.beats else [group for group in groups if group[0] == BEAT]
+        nodes = (node_name(group, digits) for group in suspects for digits in groups[group])
+        return {*filter(self.is_beat, nodes)}
+
+    @cached_property
+    def find_beat(self) -> Callable[[str], int | None]:
+        """Find the first of the beats expected that a node matches: its place among them, or None."""
+        return first_match(self.beats)
 
     def ignores(self, node: str) -> bool:
         """Return whether this worker is ignored if nothing expects it."""
@@ -124,12 +180,16 @@ class Inventory:
         except WrongError as wrong:
             raise UsageError(f"EXPECTED {printable(text)}: {wrong.explained()}") from None
 
-    def expect_queue(self, text: str) -> None:
-        """Add what one --queue asks for. Raises UsageError if it is wrong or asks for a queue a second time."""
+    def expect_option(self, option: str, text: str) -> None:
+        """Add what one --queue, --beat or --backlog-... asks for. Raises UsageError if it is wrong or comes twice."""
         try:
-            self._add(parse_queue(text))
+            if option in ("queue", "beat"):
+                self._add(parse_queue(text) if option == "queue" else parse_beat(text))
+            else:
+                self._add(parse_backlog(text, option.removeprefix("backlog_")))
         except WrongError as wrong:
-            raise UsageError(f"--queue {printable(text)}: {str(wrong).replace('PATTERN', 'NAME')}") from None
+            message = str(wrong).replace("PATTERN", "NAME") if option == "queue" else str(wrong)
+            raise UsageError(f"--{option.replace('_', '-')} {printable(text)}: {message}") from None
 
     def expect_lines(self, lines: Iterable[str], file: str) -> None:
         """Add what the lines of a file ask for.
@@ -143,19 +203,29 @@ class Inventory:
             if text:
                 try:
                     for expected in parse(text, in_file=True):
-                        self._add(expected)
+                        self._add(expected, in_file=True)
                 except WrongError as wrong:
                     raise UsageError(f"{printable(file)}:{place}: {wrong}") from None
 
-    def _add(self, expected: Span | Limit) -> None:
+    def _add(self, expected: Span | Limit | Backlog, in_file: bool = False) -> None:
         if isinstance(expected, Span):
             self._add_span(expected.group, expected.first, expected.last)
-            return
-        limits, what = (self.queues, "queue") if expected.is_queue else (self.patterns, "pattern")
-        if expected.name in limits:
-            raise WrongError(f"the {what} is given twice", "it once")
-        limits[expected.name] = expected
-        self.size += 0 if expected.is_queue else expected.low
+        elif isinstance(expected, Backlog):
+            self._add_backlog(expected, in_file)
+        else:
+            limits = {"pattern": self.patterns, "beat": self.beats, "queue": self.queues}[expected.what]
+            if expected.name in limits:
+                raise WrongError(f"the {expected.what} is given twice", "it once")
+            limits[expected.name] = expected
+            self.size += 0 if expected.what == "queue" else expected.low
+
+    def _add_backlog(self, backlog: Backlog, in_file: bool) -> None:
+        known = self.backlogs.get(backlog.name, Backlog(backlog.name))
+        if (known.warning and backlog.warning) or (known.critical and backlog.critical):
+            raise WrongError("the backlog is given twice", "it once")
+        self.backlogs[backlog.name] = known.or_else(backlog)
+        if not in_file:
+            self.asks_for_lengths = True
 
     def _add_span(self, group: Group, first: int | None, last: int) -> None:
         """Add the workers from `first` to `last`, or COUNT of them if it is None (see Span)."""

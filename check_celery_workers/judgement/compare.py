@@ -1,4 +1,4 @@
-"""The inventory against the replies: who is there, who is missing, who is unexpected.
+"""The inventory against the replies: which workers and beats are there, missing, unexpected.
 
 What belongs together is one finding: a server of which nothing replied, a group of which no worker replied, and single
 workers only beyond that.
@@ -11,9 +11,11 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from functools import partial
 
 from check_celery_workers.expected.inventory import Demand
+from check_celery_workers.expected.limits import Limit
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding, roll_up
 from check_celery_workers.node import Group, index_of, indexes_of, node_name
-from check_celery_workers.pattern import first_match
+from check_celery_workers.pattern import first_match, is_wild
+from check_celery_workers.replies.doubt import doubt_about_beats
 
 
 def compare(comparison: Comparison) -> Comparison:
@@ -24,11 +26,37 @@ def compare(comparison: Comparison) -> Comparison:
         turnouts = [Turnout(group, demand, replied.get(group, set())) for group, demand in groups.items()]
         _note_present(comparison, turnouts)
         findings += _missing(comparison, turnouts)
-        findings += _off_patterns(comparison, _claim_by_pattern(comparison))
+        matched = _claim_by_pattern(comparison)
+        comparison.servers.update(node.partition("@")[2] for nodes in matched.values() for node in nodes)
+        comparison.present += _count_within(comparison.inventory.patterns, matched)
+        findings += _off_patterns(comparison, comparison.inventory.patterns, matched)
         findings += _unexpected(comparison, turnouts)
     else:
         _note_everybody(comparison)
+    if comparison.inventory.beats or (comparison.beats and comparison.inventory.names_workers):
+        _compare_beats(comparison)
     return comparison
+
+
+def _compare_beats(comparison: Comparison) -> None:
+    """Find the beats that are missing, unless nobody can know, and those that are unexpected."""
+    inventory = comparison.inventory
+    matched: dict[str, list[str]] = {text: [] for text in inventory.beats}
+    texts = list(matched)
+    places = {node: inventory.find_beat(node) for node in comparison.beats}
+    for node, place in places.items():
+        if place is not None:
+            matched[texts[place]].append(node)
+            comparison.servers.add(node.partition("@")[2])
+    comparison.beats_present = _count_within(inventory.beats, matched)
+    found = [*_off_patterns(comparison, inventory.beats, matched, "beat")]
+    lacking = any(finding.metric == "missing" for finding in found)
+    comparison.beats_doubt = doubt_about_beats(comparison.inquiry, lacking)
+    unknown = "missing" if comparison.beats_doubt else ""
+    comparison.findings += (finding for finding in found if finding.metric != unknown)
+    for node, place in places.items():
+        if place is None and not inventory.ignores(node):
+            comparison.findings.append(Finding("unexpected", Finding.NODE, node, noun="beat"))
 
 
 class Turnout:
@@ -125,18 +153,26 @@ def _claim_by_pattern(comparison: Comparison) -> dict[str, list[str]]:
     return matched
 
 
-def _off_patterns(comparison: Comparison, matched: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+def _count_within(limits: Mapping[str, Limit], matched: Mapping[str, Collection[str]]) -> int:
+    """Return how many nodes matched, of each pattern at most as many as may be there."""
+    counts = ((len(nodes), limits[text].high) for text, nodes in matched.items())
+    return sum(count if high is None else min(count, high) for count, high in counts)
+
+
+def _off_patterns(
+    comparison: Comparison, limits: Mapping[str, Limit], matched: Mapping[str, Collection[str]], noun: str = "worker"
+) -> Iterator[Finding]:
     for text, nodes in matched.items():
-        limit, count = comparison.inventory.patterns[text], len(nodes)
-        comparison.present += count if limit.high is None else min(count, limit.high)
-        comparison.servers.update(node.partition("@")[2] for node in nodes)
+        limit, count = limits[text], len(nodes)
         metric, off = "missing", limit.low - count
         if limit.high is not None and count > limit.high:
             # The ignored ones fill it up to what may be there, and are never too many.
             count = sum(not comparison.inventory.ignores(node) for node in nodes)
             metric, off = "unexpected", count - limit.high
-        if off > 0:
-            yield Finding(metric, Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, count, limit), count=off)
+        if off > 0 and noun == "beat" and not is_wild(text):
+            yield Finding(metric, Finding.NODE, text, noun=noun)
+        elif off > 0:
+            yield Finding(metric, Finding.PATTERN, text, Cause(Cause.OFF_LIMIT, count, limit), count=off, noun=noun)
 
 
 def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:

@@ -30,24 +30,48 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
 
 
 def duplicate(comparison: Comparison) -> Iterator[Finding]:
-    """Yield the names that more than one worker answers to."""
-    for worker in comparison.repeated.union(filter(None, map(comparison.claimed, comparison.replies.duplicates))):
-        yield Finding("duplicate", Finding.NODE, worker)
+    """Yield the names that more than one worker, or beat, answers to."""
+    inquiry = comparison.inquiry
+    named = inquiry.replies.duplicates | comparison.beats.intersection(inquiry.pinged.duplicates)
+    for node in comparison.repeated.union(filter(None, map(comparison.claimed, named))):
+        yield Finding("duplicate", Finding.NODE, node, noun="beat" if node in comparison.beats else "worker")
 
 
 def off_queues(comparison: Comparison) -> Iterator[Finding]:
-    """Yield the queues with too few consumers or too many; note those of which nobody can know."""
-    queues, replies = comparison.inventory.queues, comparison.replies
+    """Yield the queues that do not exist, or have too few or too many consumers; note those nobody can know of."""
+    inventory, replies = comparison.inventory, comparison.replies
+    queues = inventory.queues
+    absent = [name for name, length in comparison.backlogs.items() if length is None and inventory.names_queue(name)]
+    for name in absent:
+        yield Finding("queues", Finding.QUEUE, name, Cause(Cause.NOT_THERE), noun="queue")
     consumers = replies.consumers() if queues else {}
     unheard = len(replies.unheard(ACTIVE_QUEUES)) if queues else 0
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
     for name, limit in queues.items():
         count = len(consumers.get(name, ()))
+        if name in absent:
+            continue
         # Each of those who were not heard may consume from it as well.
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
             comparison.undecided.append(name)
         elif limit.side_of(count):
-            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.OFF_LIMIT, count, limit))
+            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.CONSUMERS, count, limit), noun="queue")
+
+
+def backed_up(comparison: Comparison) -> Iterator[Finding]:
+    """Yield the queues with another number of messages than may wait there; note those of which nobody can know."""
+    wanted = comparison.inventory.backlogs
+    if not wanted:
+        return
+    named = {*wanted} - {""}
+    if comparison.lengths_asked or comparison.inventory.asks_for_lengths:
+        comparison.unmeasured = [*named.difference(comparison.backlogs)]
+        if "" in wanted and not comparison.backlogs:
+            comparison.unmeasured.append("")
+    for name, length in comparison.backlogs.items():
+        crossed = None if length is None else comparison.inventory.backlog_of(name).crossed_by(length)
+        if crossed:
+            yield Finding("backlog", Finding.QUEUE, name, Cause(Cause.BACKLOG, length, crossed), noun="queue")
 
 
 def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:

@@ -8,6 +8,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import Group, index_of, node_name, split_node
 from check_celery_workers.replies.doubt import Doubt, later_answers
 from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.question import LENGTHS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ class Cause:
     ERROR, NO_QUEUE: a worker answered ERROR; it consumes from no queue
     SILENT: it did not answer a (question)
     OVERDUE: it has run (task) for (seconds), and (number) tasks for too long
-    OFF_LIMIT: there is another (number) than the (limit) allows
+    OFF_LIMIT: a pattern matched another (number of nodes) than the (limit) allows
+    CONSUMERS: a queue has another (number of consumers) than the (limit) allows
+    BACKLOG: (number) messages wait in a queue, which is outside of the (threshold)
+    NOT_THERE: the broker has no such queue
     """
 
     ERROR, NO_QUEUE, SILENT, OVERDUE, OFF_LIMIT = "error", "no queue", "silent", "overdue", "off limit"
+    CONSUMERS, BACKLOG, NOT_THERE = "consumers", "backlog", "not there"
 
     __slots__ = ("facts", "kind")
 
@@ -36,18 +41,22 @@ class Cause:
 
 
 class Finding:
-    """What accounts for some workers that are missing, unexpected, ... or for one queue."""
+    """What accounts for some workers or beats that are missing, unexpected, ... or for one queue."""
 
     # In the order of the output.
     SERVER, GROUP, NODE, PATTERN, QUEUE = range(5)
 
-    __slots__ = ("causes", "count", "kind", "metric", "name", "node")
+    __slots__ = ("causes", "count", "kind", "metric", "name", "node", "noun")
 
-    def __init__(self, metric: str, kind: int, name: str, *causes: Cause, count: int = 1) -> None:
+    def __init__(  # noqa: PLR0913 -- all that a finding consists of
+        self, metric: str, kind: int, name: str, *causes: Cause, count: int = 1, noun: str = "worker"
+    ) -> None:
         """Take the label of the metric that it counts in, what it is about, and how many workers it accounts for.
 
         Of two names of which one is meant, and nobody can know which, it has both.
+        noun: "worker", "beat" or "queue", what it counts
         """
+        self.noun = noun
         self.metric, self.kind, self.name, self.count = metric, kind, name, count
         # The name of the worker, if it accounts for one that has a name.
         self.node = name if kind == Finding.NODE else ""
@@ -56,7 +65,7 @@ class Finding:
     @property
     def is_final(self) -> bool:
         """Whether no reply that is still to come can undo it."""
-        limits = [cause.facts for cause in self.causes if cause.kind == Cause.OFF_LIMIT]
+        limits = [cause.facts for cause in self.causes if cause.kind in {Cause.OFF_LIMIT, Cause.CONSUMERS}]
         return self.metric != "missing" and not any(limit.side_of(number) < 0 for number, limit in limits)
 
 
@@ -81,11 +90,14 @@ class Comparison:
     """The inventory against the replies, and what of it is in doubt."""
 
     def __init__(self, inventory: Inventory, inquiry: Inquiry) -> None:
-        self.inventory, self.inquiry, self.replies = inventory, inquiry, inquiry.replies
+        self.inventory, self.inquiry = inventory, inquiry
+        beats = inventory.beats_among(inquiry.replies.groups)
+        self.replies = inquiry.replies.without(beats)  # those of the workers
+        self.beats = beats | inventory.beats_among(inquiry.pinged.groups)  # the schedulers that replied
         # What came of the later questions, and the nodes that certainly kept silent on each.
         self.later = list(later_answers(inquiry))
         self.unanswered = {question: silent for question, silent, doubt in self.later if not doubt}
-        self.present = 0  # how many of those that must or may be there replied
+        self.present = self.beats_present = 0  # how many of the workers, and beats, that must or may be there replied
         self.servers: set[str] = set()  # where these are
         self.unclaimed: dict[Group, set[str]] = {}  # what no EXPECTED has claimed
         self.repeated: set[str] = set()  # workers of which an index replied in two spellings
@@ -95,23 +107,30 @@ class Comparison:
         self.seconds: float | None = None  # how long it took to ask
         self.undated: set[str] = set()  # workers with a task of an age that nobody can know
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
+        self.backlogs = self.replies.backlogs()  # how many messages wait in each queue, None: it does not exist
+        self.lengths_asked = bool(self.backlogs) or any(asked.question is LENGTHS for asked in inquiry.asked)
+        self.unmeasured: list[str] = []  # queues of which nobody knows that; "" where it is not even known which
+        self.beats_doubt: Doubt | None = None  # why nobody can know which beats are there
         self.doubts: list[Doubt] = []  # what cannot be known
         self.in_doubt: set[str] = set()  # the labels of the metrics that this makes doubtful
         self.withdrawn: list[Finding] = []  # and the findings
 
-    def count(self, metric: str) -> int:
-        """Return how many workers, or queues, the findings of a metric account for."""
-        return sum(finding.count for finding in self.findings if finding.metric == metric)
+    def count(self, metric: str, noun: str = "") -> int:
+        """Return how many workers, beats or queues the findings of a metric account for: all, or those of one noun."""
+        found = (finding for finding in self.findings if finding.metric == metric)
+        return sum(finding.count for finding in found if noun in {"", finding.noun})
 
     def count_servers(self, metric: str) -> int:
         """Return how many whole servers are among the findings of a metric."""
         return sum(finding.metric == metric and finding.kind == Finding.SERVER for finding in self.findings)
 
     def claimed(self, node: str) -> str | None:
-        """Return the name of the worker that some EXPECTED has claimed a node for, None if none has.
+        """Return the name of the worker, or beat, that something expected has claimed a node for, None if nothing has.
 
         It is another one than the node's own if a worker replied in two spellings of its index.
         """
+        if node in self.beats:
+            return node if self.inventory.find_beat(node) is not None else None
         group, digits = split_node(node)
         if digits not in self.replies.groups.get(group, ()) or digits in self.unclaimed.get(group, ()):
             return None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement import faults
-from check_celery_workers.judgement.finding import Comparison, Finding
+from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.replies.doubt import Doubt, doubt_about
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIONS, Question
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, PING, QUESTIONS, Question
+
+# What each worker is asked besides.
+_OF_EACH = tuple(question for question in QUESTIONS[1:] if question.kind)
+
+# How many, of what, in which state: (2, "worker", "missing").
+Phrase = tuple[int, str, str]
 
 
 class Row:
@@ -16,7 +22,7 @@ class Row:
 
     find: finds what is wrong, if `compare` does not
     value_of: counts it in a comparison, None: it does not apply; by default it counts the findings
-    states_of: the words of the status line, "2 workers missing": how many are in which state; by default in the label's
+    phrases_of: the words of the status line, (2, "worker", "missing"); by default the state is the label
     unheard: the nodes whose answers to a question it lacks; by default all that something claims
     """
 
@@ -30,7 +36,7 @@ class Row:
         find: Callable[[Comparison], Iterable[Finding]] = lambda _comparison: (),
         value_of: Callable[[Comparison], int | float | None] | None = None,
         noun: str = "worker",
-        states_of: Callable[[Comparison, int], Mapping[str, int]] | None = None,
+        phrases_of: Callable[[Comparison, int], list[Phrase]] | None = None,
         most: Callable[[Inventory], int | None] = lambda _inventory: None,  # its maximum
         is_percentage: bool = False,  # whether thresholds may be percent of it
         unit: str = "",  # "s", or "" for a number
@@ -41,8 +47,9 @@ class Row:
         metric = label.partition("_")[0]
         count = Comparison.count_servers if noun == "server" else Comparison.count
         self.value_of = value_of or (lambda comparison: count(comparison, metric))
-        self.states_of = states_of or (lambda _comparison, value: {metric: value})
+        self.phrases_of = phrases_of or (lambda comparison, value: _phrases(comparison, metric, noun, value))
         self._unheard = unheard or _claimed_and_unheard
+        self.raises_alerts = bool(what) or noun == "queue"
 
     def unheard(self, comparison: Comparison) -> dict[Question, Collection[str]]:
         """Return the nodes whose answers are lacking, by question; none where the metric does not apply."""
@@ -61,31 +68,62 @@ def _unheard_but_not_silent(comparison: Comparison, question: Question) -> Colle
     return unheard.union(comparison.undated if question is ACTIVE else ())
 
 
-def _states_of_queues(comparison: Comparison, value: int) -> dict[str, int]:
-    crowded = sum(finding.is_final for finding in comparison.findings if finding.metric == "queues")
-    states = {"short": value - crowded, "crowded": crowded}
-    return {state: number for state, number in states.items() if number} or {"short": 0}
+def _phrases(comparison: Comparison, metric: str, noun: str, value: int) -> list[Phrase]:
+    beats = comparison.count(metric, "beat") if noun == "worker" else 0
+    phrases = [(value - beats, noun, metric), (beats, "beat", metric)]
+    return [phrase for phrase in phrases if phrase[0]] or phrases[:1]
+
+
+def _phrases_of_queues(comparison: Comparison, value: int) -> list[Phrase]:
+    found = [finding for finding in comparison.findings if finding.metric == "queues"]
+    absent = sum(cause.kind == Cause.NOT_THERE for finding in found for cause in finding.causes)
+    crowded = sum(finding.is_final for finding in found) - absent
+    verb = "does not exist" if absent == 1 else "do not exist"
+    phrases = [(absent, "queue", verb), (value - crowded - absent, "queue", "short"), (crowded, "queue", "crowded")]
+    return [phrase for phrase in phrases if phrase[0]] or [(0, "queue", "short")]
+
+
+def _count_queues(comparison: Comparison) -> int | None:
+    inventory = comparison.inventory
+    return comparison.count("queues") if inventory.queues or {*inventory.backlogs} - {""} else None
+
+
+def _count_messages(comparison: Comparison) -> int | None:
+    if not (comparison.lengths_asked or comparison.inventory.asks_for_lengths):
+        return None
+    return sum(length for length in comparison.backlogs.values() if length is not None)
 
 
 # In the order of the output: what weighs most comes first. A new metric is a row here.
 ROWS = (
-    Row("missing", (), "missing workers", None, "0", most=lambda inventory: inventory.size, is_percentage=True),
     Row(
-        *("malfunctioning", QUESTIONS[1:], "malfunctioning workers", None, "0", faults.malfunctioning),
+        *("missing", (PING,), "missing workers", None, "0"),
+        most=lambda inventory: inventory.size,
+        is_percentage=True,
+        # Beats are in doubt all at once, see `compare`.
+        unheard=lambda _comparison, _question: (),
+    ),
+    Row(
+        *("malfunctioning", _OF_EACH, "malfunctioning workers", None, "0", faults.malfunctioning),
         unheard=_unheard_but_not_silent,
     ),
     Row("duplicate", (), "duplicate node names", "0", find=faults.duplicate),
     Row(
         *("queues", (ACTIVE_QUEUES,), "queues with too few or too many consumers", None, "0", faults.off_queues),
-        value_of=lambda comparison: comparison.count("queues") if comparison.inventory.queues else None,
+        value_of=_count_queues,
         noun="queue",
-        states_of=_states_of_queues,
+        phrases_of=_phrases_of_queues,
         unheard=lambda found, asked: (found.replies.unheard(asked) or found.replies.nodes()) if found.undecided else (),
+    ),
+    Row(
+        *("backlog", (LENGTHS,), "", None, None, faults.backed_up, _count_messages, "queue"),
+        phrases_of=lambda found, _value: [(found.count("backlog"), "queue", "backed up")],
+        unheard=lambda found, _asked: found.unmeasured,
     ),
     Row("unexpected", (), "unexpected workers", "0"),
     Row("missing_servers", (), "missing servers", noun="server"),
     Row("unexpected_servers", (), "unexpected servers", noun="server"),
-    Row("online", (), value_of=lambda comparison: comparison.replies.count),
+    Row("online", (), value_of=lambda found: found.replies.count + len(found.beats)),
     Row("oldest_task", (ACTIVE,), value_of=lambda found: found.oldest_task, unit="s", unheard=_unheard_but_not_silent),
     Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),
 )
@@ -99,21 +137,32 @@ def find(comparison: Comparison) -> None:
     """
     for row in ROWS:
         comparison.findings += row.find(comparison)
+    if _is_in_doubt(comparison):
+        return
+    doubts = {question: doubt for question, _, doubt in comparison.later if doubt}
+    if comparison.beats_doubt:
+        doubts[PING] = comparison.beats_doubt
+    for row in ROWS:
+        unheard = row.unheard(comparison)
+        if unheard or any(question in doubts for question in row.needs):
+            comparison.in_doubt.add(row.label)
+        # What raises no alert makes nothing UNKNOWN.
+        for question, nodes in unheard.items() if row.raises_alerts else ():
+            doubts.setdefault(question, Doubt(counts=False).about(question, nodes))
+    # What was asked first weighs most.
+    comparison.doubts = sorted(doubts.values(), key=lambda doubt: doubt.question is not ACTIVE_QUEUES)
+
+
+def _is_in_doubt(comparison: Comparison) -> bool:
+    """Return whether nobody can know who is there; if so, note why, and withdraw what another reply might undo."""
     lacking = comparison.count("missing") + comparison.count("queues") > 0 or not comparison.replies.count
+    # Backlogs are not told by workers.
+    if not comparison.inventory.asks_workers and comparison.lengths_asked and not comparison.unmeasured:
+        return False
     doubt = doubt_about(comparison.inquiry.asked[0].texts, lacking)
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}
         comparison.withdrawn = [finding for finding in comparison.findings if not finding.is_final]
         comparison.findings = [finding for finding in comparison.findings if finding.is_final]
-        return
-    doubts = {question: doubt for question, _, doubt in comparison.later if doubt}
-    for row in ROWS:
-        unheard = row.unheard(comparison)
-        if unheard or any(question in doubts for question in row.needs):
-            comparison.in_doubt.add(row.label)
-        # What has no thresholds makes nothing UNKNOWN.
-        for question, nodes in unheard.items() if row.what else ():
-            doubts.setdefault(question, Doubt(counts=False).about(question, nodes))
-    # What was asked first weighs most.
-    comparison.doubts = sorted(doubts.values(), key=lambda doubt: doubt.question is not ACTIVE_QUEUES)
+    return bool(doubt)

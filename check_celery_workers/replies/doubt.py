@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from check_celery_workers.errors import EndedBadly
 from check_celery_workers.replies.output import Inquiry, Output, Text
-from check_celery_workers.replies.question import Question
+from check_celery_workers.replies.question import PING, Question
 
 
 class Doubt:
@@ -45,9 +45,23 @@ def doubt_about(texts: Sequence[Text], lacking: bool) -> Doubt | None:
 def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt | None]]:
     """Yield each later question, the nodes that replied to the first one and not to it, and what is doubtful there."""
     for question, asked in [(asked.question, asked) for asked in inquiry.asked[1:] if asked.question]:
+        if not question.kind:
+            continue
         silent = inquiry.asked[0].replies.nodes() - asked.replies.nodes()
         doubt = doubt_about(asked.texts, bool(silent))
         yield question, silent, doubt and doubt.about(question, silent)
+
+
+def doubt_about_beats(inquiry: Inquiry, lacking: bool) -> Doubt | None:
+    """Return why nobody can know which schedulers are there; None if that is known, or as doubtful as the workers are.
+
+    lacking: one that is expected is missing
+    """
+    shown = [asked for asked in inquiry.asked if asked.shows_beats]
+    if not shown:
+        return Doubt(counts=False).about(PING, ()) if lacking else None
+    doubt = doubt_about(shown[-1].texts, lacking) if shown[-1] is not inquiry.asked[0] else None
+    return doubt and Doubt(doubt.problem, doubt.reason, counts=False).about(PING, ())
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

@@ -8,11 +8,20 @@ of outputs, one for each time that Celery itself was asked. An output has its qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from check_celery_workers.errors import SourceError
-from check_celery_workers.node import Group, node_name
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, QUESTIONS, Question, Queue, Task
+from check_celery_workers.node import Group, node_name, split_node
+from check_celery_workers.replies.question import (
+    ACTIVE,
+    ACTIVE_QUEUES,
+    LENGTHS,
+    PING,
+    QUESTIONS,
+    Question,
+    Queue,
+    Task,
+)
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
@@ -30,6 +39,8 @@ class Replies:
         self.errors: set[str] = set()
         self.without_queue: set[str] = set()
         self.told: dict[Question, dict[str, list[Queue | Task]]] = {}
+        # How many messages wait in a queue; None: the broker has no queue of this name.
+        self.lengths: dict[str, int | None] = {}
 
     def add(self, other: Replies) -> None:
         """Add the replies of another output."""
@@ -44,6 +55,22 @@ class Replies:
             told = self.told.setdefault(question, {})
             for node, items in listed.items():
                 told[node] = [*dict.fromkeys((*told.get(node, ()), *items))]
+        self.lengths.update(other.lengths)
+
+    def without(self, nodes: Collection[str]) -> Replies:
+        """Return these replies without the presence of some nodes; what they said stays."""
+        if not nodes:
+            return self
+        rest = Replies()
+        rest.add(self)
+        for node in nodes:
+            group, digits = split_node(node)
+            own = rest.groups.get(group, set())
+            rest.count -= digits in own
+            own.discard(digits)
+            if not own:
+                rest.groups.pop(group, None)
+        return rest
 
     def tell(self, question: Question, node: str, *items: Queue | Task) -> None:
         """Note that a node answered a question, and what it listed."""
@@ -58,12 +85,25 @@ class Replies:
         return self.nodes().difference(self.told.get(question, ()), self.errors)
 
     def consumers(self) -> dict[str, set[str]]:
-        """Return the node names that consume from each queue."""
+        """Return the node names that consume from each queue, by the name that people know it by."""
         consumers: dict[str, set[str]] = {}
         for node, queues in self.told.get(ACTIVE_QUEUES, {}).items():
             for queue in queues:
-                consumers.setdefault(str(queue), set()).add(node)
+                if isinstance(queue, Queue):
+                    consumers.setdefault(queue.known_as, set()).add(node)
         return consumers
+
+    def backlogs(self) -> dict[str, int | None]:
+        """Return how many messages wait in each queue, by the same names; queues of one such name are added up."""
+        told = self.told.get(ACTIVE_QUEUES, {}).values()
+        known_as = {str(queue): queue.known_as for queues in told for queue in queues if isinstance(queue, Queue)}
+        backlogs: dict[str, int | None] = {}
+        for queue, length in self.lengths.items():
+            name = known_as.get(queue, queue)
+            # Of one that is not there, the others of its name tell.
+            others = backlogs.get(name)
+            backlogs[name] = others if length is None else length + (others or 0)
+        return backlogs
 
 
 class Output:
@@ -83,6 +123,14 @@ class Output:
         self.empty: set[str] = set()  # who listed nothing
         self.unread: set[str] = set()  # who listed something that cannot be read
         self.has_error = False  # whether an error stands below its replies
+
+    @classmethod
+    def of_lengths(cls, lengths: Mapping[str, int | None]) -> Output:
+        """Return what the broker said of its queues, see Replies."""
+        output = cls(cls.CLOSED)
+        output.question = LENGTHS
+        output.replies.lengths.update(lengths)
+        return output
 
     def __bool__(self) -> bool:
         """Return whether any worker replied."""
@@ -164,18 +212,32 @@ class Asked:
         self.question, self.texts = question, texts
         self.replies = _sum(output.replies for text in texts for output in text.outputs)
 
+    @property
+    def shows_beats(self) -> bool:
+        """Whether a scheduler would have answered: `ping` or `status` was asked."""
+        if self.question:
+            return self.question is PING
+        shown = {output.question for text in self.texts for output in text.outputs} - {LENGTHS}
+        return not shown or not shown.isdisjoint({None, PING})
+
 
 class Inquiry:
-    """All that was asked in a check, in order: first who is there, then those who replied to that; and all replies."""
+    """All that was asked in a check, in order: first who is there, then those who replied to that; and all replies.
+
+    pinged: who replied when, after the workers were asked, only schedulers were meant; not in `replies`
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self.replies = Replies()
+        self.replies = self.pinged = Replies()
 
     def add(self, question: Question | None, texts: Sequence[Text]) -> None:
         """Add the texts that came when this was asked."""
-        self.asked.append(Asked(question, texts))
-        self.replies = _sum(asked.replies for asked in self.asked)
+        asked = Asked(question, texts)
+        if self.asked and question is PING:
+            self.pinged = asked.replies
+        self.asked.append(asked)
+        self.replies = _sum(one.replies for one in self.asked if one.replies is not self.pinged)
 
     @property
     def texts(self) -> list[Text]:
@@ -195,7 +257,7 @@ class Inquiry:
 
 def _sum(parts: Iterable[Replies]) -> Replies:
     """Return all replies together: of one part that has any, which is the rule, itself and not a copy."""
-    parts = [part for part in parts if part.count or part.duplicates]
+    parts = [part for part in parts if part.count or part.duplicates or part.lengths]
     if len(parts) == 1:
         return parts[0]
     total = Replies()

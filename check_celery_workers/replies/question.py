@@ -1,4 +1,4 @@
-"""What Celery is asked, and how the answer of a worker is read.
+"""What Celery is asked, and how an answer is read.
 
 `celery inspect QUESTION` prints a line for each queue or task below the node, as Celery 4.x and 5.x have it, and 3.1
 with its keys in any order:
@@ -42,9 +42,33 @@ _INSPECT = (
 
 
 class Queue(str):
-    """The name of a queue that a worker consumes from."""
+    """The name of a queue that a worker consumes from; `known_as`: the name that people know it by."""
 
     __slots__ = ()
+
+    @property
+    def known_as(self) -> str:
+        """Its own name, if it has no other."""
+        return str(self)
+
+
+class NamedQueue(Queue):
+    """A queue whose own name Celery has made up, with the name that the application gave it: a Broadcast queue."""
+
+    __slots__ = ("_alias",)
+
+    _alias: str
+
+    def __new__(cls, name: str, alias: str) -> NamedQueue:
+        """Return the queue of this name, which the application calls by the alias."""
+        queue = super().__new__(cls, name)
+        queue._alias = alias
+        return queue
+
+    @property
+    def known_as(self) -> str:
+        """The alias."""
+        return self._alias
 
 
 class Task:
@@ -81,14 +105,14 @@ class Question:
         kind: type | None = None,  # and as a type, Queue or Task; None where that is not read
         is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,  # whether this item shows the question
         option: str = "",  # the option that needs it, by its name there; without one it is always needed
+        wire: str = "",  # over the broker, if it has another name there
     ) -> None:
         self.name, self.what, self.kind = name, what, kind
-        self.is_shown_by, self.option = is_shown_by, option
+        self.is_shown_by, self.option, self.wire = is_shown_by, option, wire or name
 
     def is_wanted(self, inventory: Inventory) -> bool:
         """Return whether something in the inventory needs the answers."""
-        value = inventory.queues if self is ACTIVE_QUEUES else inventory.options.get(self.option)
-        return not self.option or is_given(value)
+        return not self.option or is_given(inventory.given(self.option))
 
     @staticmethod
     def answered_by(item: Queue | Task, asked: Question | None = None) -> Question | None:
@@ -104,9 +128,14 @@ def _has_started(task: Queue | Task) -> bool:
 
 # It answers all that `ping` does, so it is asked first.
 ACTIVE_QUEUES = Question("active_queues", "queues", Queue, option="queue")
-ACTIVE = Question("active", "running tasks", Task, _has_started, "task_limit")
+# Celery 3.1 knows the name on the wire alone.
+ACTIVE = Question("active", "running tasks", Task, _has_started, "task_limit", "dump_active")
+# All that a scheduler answers. Only schedulers are asked, where the workers were asked before.
+PING = Question("ping", "beats", option="beat")
 # A new question is a row here.
-QUESTIONS = (ACTIVE_QUEUES, ACTIVE)
+QUESTIONS = (ACTIVE_QUEUES, ACTIVE, PING)
+# The last is asked of the broker: how many messages wait in a queue.
+LENGTHS = Question("queue.declare", "backlogs", option="backlog")
 
 
 def is_given(value: object) -> bool:
@@ -116,7 +145,11 @@ def is_given(value: object) -> bool:
 
 def questions_for(inventory: Inventory) -> tuple[Question, ...]:
     """Return what must be asked to judge the inventory, in the order in which it is asked."""
-    return tuple(question for question in QUESTIONS if question is ACTIVE_QUEUES or question.is_wanted(inventory))
+    wanted = [question for question in QUESTIONS if question.is_wanted(inventory)]
+    # Which queues there are is known from the workers, unless all that matter are named.
+    if inventory.names_workers or "" in inventory.backlogs or ACTIVE in wanted:
+        wanted[:0] = [ACTIVE_QUEUES] if ACTIVE_QUEUES not in wanted else []
+    return tuple(wanted)
 
 
 def has_placeholder(command: Sequence[str]) -> bool:
@@ -144,7 +177,7 @@ def asked_by(command: Sequence[str], wanted: Sequence[Question]) -> Sequence[Que
 def read_line(line: str) -> Queue | Task | None:
     """Return the queue or the task that a line of text, without its indent, describes; None if it cannot be read."""
     queue = re.fullmatch(_QUEUE, line)
-    if queue and "\\" not in queue[1]:
+    if queue and "\\" not in queue[1] and "'alias': '" not in line:
         return Queue(queue[1])
     head, tail = re.match(_TASK_HEAD, line), re.search(_TASK_TAIL, line[-_TAIL_LENGTH:])
     if head and tail and "\\" not in head[2]:
@@ -167,7 +200,10 @@ def read_item(item: object) -> Queue | Task | None:
         return Task(name, float(started), str(item.get("id", "")))
     if "id" in item and "time_start" in item:
         return Task(name, None, str(item["id"]))
-    return Queue(name) if "routing_key" in item and "id" not in item else None
+    if "routing_key" not in item or "id" in item:
+        return None
+    alias = item.get("alias")
+    return NamedQueue(name, alias) if isinstance(alias, str) and alias else Queue(name)
 
 
 def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:

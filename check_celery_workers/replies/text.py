@@ -59,6 +59,7 @@ class TextReader:
         self._latest: tuple[Group, str] | None = None
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
         self._before = self._unended = ""
+        self._lengths: dict[str, int | None] = {}
         self._is_blank, self._is_closed = True, False
 
     def feed(self, text: str) -> None:
@@ -110,6 +111,8 @@ class TextReader:
         output.close(self._question, whole=whole)
         if output or output.end == Output.CUT or output.replies.duplicates:
             self._outputs.append(output)
+        if self._lengths:
+            self._outputs.append(Output.of_lengths(self._lengths))
         return Text(self._outputs, failure, list(self._others), self._is_blank)
 
     def _add(self, form: str, group: Group, digits: str, verdict: str) -> None:
@@ -150,7 +153,7 @@ class TextReader:
             self._read_body(node_name(*self._latest), said)
         elif _DUPLICATES in said:
             self._open.replies.duplicates.update(_duplicates_in(said))
-        elif not (line.startswith('{"') and self._read_json(line)):
+        elif not (line.startswith('{"') and self._read_json(line)) and not self._read_length(said):
             self._before = line
             self._pass_over(line, before)
 
@@ -191,6 +194,24 @@ class TextReader:
                 self._hear(node, read_item(item))
         self.awaits_body = False
         self._is_closed = True
+        return True
+
+    def _read_length(self, line: str) -> bool:
+        """Read what `celery amqp queue.declare` says of a queue; return False if the line does not.
+
+        ok. queue:emails messages:7 consumers:1.         on standard error of 3.1 and 4.x; 5.x without "ok. " and "."
+        ERROR: Channel.queue_declare: (404) NOT_FOUND - no queue 'emails' in vhost '0'
+        """
+        if "queue:" in line:
+            length = re.fullmatch(r"(?:ok\. )?queue:(\S.*) messages:([0-9]{1,18}) consumers:[0-9]+\.?", line)
+            if length:
+                self._lengths[length[1]] = int(length[2])
+                return True
+        if "NOT_FOUND - no queue '" not in line:
+            return False
+        name, _, vhost = line.partition("NOT_FOUND - no queue '")[2].rstrip("'").partition("' in vhost '")
+        # A number is that of a database of Redis, where a queue without messages does not exist.
+        self._lengths[name] = 0 if vhost.isdecimal() else None
         return True
 
     def _pass_over(self, line: str, before: str) -> None:

@@ -9,9 +9,13 @@ from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, index_of, natural, node_name, printable
 from check_celery_workers.replies.output import Replies
-from check_celery_workers.replies.question import ACTIVE, Question
+from check_celery_workers.replies.question import ACTIVE, LENGTHS, Question
+from check_celery_workers.threshold import Threshold
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
+_NO_QUEUE = "no worker says which queues there are, name them: --backlog-critical NAME=RANGE"
+_BEAT_ANSWERS = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
+_NOT_MEASURED = "Backlogs were not judged: that needs --broker"
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
 # No more lines of one kind than this can fit.
@@ -22,7 +26,7 @@ _KINDS = ("Server", "Worker", "Worker", "Pattern", "Queue")
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
 _STATES = {"missing": "was missing", "unexpected": "was unexpectedly present"}
 # Of the metrics whose findings say what is wrong.
-_VERBS = {"malfunctioning": "was malfunctioning,", "queues": "is consumed by"}
+_VERBS = {"malfunctioning": "was malfunctioning, ", "queues": "", "backlog": ""}
 
 
 def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool) -> str:
@@ -32,15 +36,15 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
     ok: the state is OK, so that the workers online lead
     """
     parts = [_online(comparison)] if ok else []
-    # Use a noun only once, but that of servers, which might be taken for another.
+    # Use a noun only once, but those that might be taken for others.
     used = {"worker"} if ok else set()
     for row, value in problems:
-        for state, count in row.states_of(comparison, value).items():
-            words = f"{count:,}" if row.noun in used else count_of(count, row.noun)
-            if row.label == "missing" and not ok:
-                expected = comparison.inventory.size
-                words = f"{count:,} of {expected:,}" if row.noun in used else _of(count, expected)
-            used |= {row.noun} - {"server"}
+        for count, noun, state in row.phrases_of(comparison, value):
+            words = f"{count:,}" if noun in used else count_of(count, noun)
+            if state == "missing" and noun == "worker" and not ok:
+                expected = comparison.inventory.least_workers
+                words = f"{count:,} of {expected:,}" if noun in used else _of(count, expected)
+            used |= {noun} - {"server", "beat"}
             parts.append(f"{words} {state}")
     line = ", ".join(parts)
     if len(comparison.findings) == 1:
@@ -49,11 +53,14 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
 
 
 def _online(comparison: Comparison) -> str:
-    present, expected = comparison.present, comparison.inventory.size
+    inventory, present = comparison.inventory, comparison.present
+    expected, beats = inventory.least_workers, comparison.beats_present
     # Of patterns without a fixed number, more than the least that is expected may be there.
-    exact = expected and present + comparison.count("missing") == expected
-    workers = _of(present, expected) if exact else count_of(present, "worker")
-    return f"{workers} online on {count_of(len(comparison.servers), 'server')}"
+    exact = expected and present + comparison.count("missing", "worker") == expected
+    online = [_of(present, expected) if exact else count_of(present, "worker")]
+    if inventory.beats:
+        online = [*(online if present or not inventory.only_beats_are_expected else ()), count_of(beats, "beat")]
+    return f"{' and '.join(online)} online on {count_of(len(comparison.servers), 'server')}"
 
 
 def subject(finding: Finding) -> str:
@@ -64,18 +71,20 @@ def subject(finding: Finding) -> str:
 
 def sentence(finding: Finding, is_unknown: bool = False) -> str:
     """Return a finding as a sentence; `is_unknown` if nobody can know whether what did not answer is missing."""
-    start = f"{_KINDS[finding.kind]} {printable(finding.name)}"
+    kind = "Beat" if finding.kind == Finding.NODE and finding.noun == "beat" else _KINDS[finding.kind]
+    start = f"{kind} {printable(finding.name)}"
     causes = " and ".join(_CAUSES[cause.kind](*cause.facts) for cause in finding.causes)
     if finding.metric in _VERBS:
-        return f"{start} {_VERBS[finding.metric]} {causes}"
+        return f"{start} {_VERBS[finding.metric]}{causes}"
     if finding.metric == "duplicate":
-        return f"{start} was duplicate, more than one worker answers to this name"
+        return f"{start} was duplicate, more than one {finding.noun} answers to this name"
     state = "had not answered" if is_unknown else _STATES[finding.metric]
     if finding.kind == Finding.NODE:
         return f"{start} {state}"
     if finding.kind == Finding.PATTERN:
-        noun = f"{finding.metric} worker"
-        return f"{start} matched {causes}, accounts for {count_of(finding.count, noun)}"
+        (number, limit), noun = finding.causes[0].facts, finding.noun
+        matched = f"matched {count_of(number, noun)} instead of {limit.wanted(number)}"
+        return f"{start} {matched}, accounts for {count_of(finding.count, f'{finding.metric} {noun}')}"
     noun = "worker" if is_unknown else _NOUNS[finding.metric]
     node = f": {printable(finding.node)}" if finding.node else ""
     return f"{start} {state}, accounts for {count_of(finding.count, noun)}{node}"
@@ -89,12 +98,29 @@ _CAUSES: dict[str, Callable[..., str]] = {
         f"it has run {printable(task, 100)} for {duration(seconds)}"
         + (f", {count:,} tasks over their limit" if count > 1 else "")
     ),
-    Cause.OFF_LIMIT: lambda number, limit: f"{count_of(number, 'worker')} instead of {limit.wanted(number)}",
+    Cause.OFF_LIMIT: lambda number, limit: f"{number:,} instead of {limit.wanted(number)}",
+    Cause.CONSUMERS: lambda number, limit: (
+        f"is consumed by {count_of(number, 'worker')} instead of {limit.wanted(number)}"
+    ),
+    Cause.BACKLOG: lambda number, crossed: f"has a backlog of {count_of(number, 'task')}, {_off(crossed, number)}",
+    Cause.NOT_THERE: lambda: "does not exist",
 }
+
+
+def _off(threshold: Threshold, number: int) -> str:
+    """Return in which way a number is off a threshold: "more than 1,000"."""
+    limits = threshold.range_of(0)
+    if limits.invert:
+        return f"in the range {threshold}"
+    return f"more than {limits.end:,}" if number > limits.end else f"fewer than {limits.start:,}"
 
 
 def untold(question: Question, silent: Collection[str], comparison: Comparison) -> str:
     """Return why answers to a question are lacking that something needs, and whose if it is not everybody's."""
+    if question is LENGTHS:
+        named = [printable(name) for name in sorted(silent, key=natural) if name]
+        whose = f" of {named[0]}" + (f" and {len(named) - 1:,} more" if len(named) > 1 else "") if named else ""
+        return f"the text tells no backlog{whose}, use --broker" if named or not comparison.lengths_asked else _NO_QUEUE
     if question is ACTIVE and not comparison.undated.isdisjoint(silent):
         return _NO_START
     whose = ""
@@ -116,14 +142,18 @@ def hints(comparison: Comparison) -> Iterator[str]:
     """Yield what may help below the findings: that the text was empty, that a node name may have been copied."""
     if comparison.inquiry.is_blank:
         yield _EMPTY_TEXT
+    if comparison.count("missing", "beat"):
+        yield _BEAT_ANSWERS
+    if comparison.inventory.backlogs and not (comparison.lengths_asked or comparison.inventory.asks_for_lengths):
+        yield _NOT_MEASURED
     for group, count in comparison.copied[:MOST_LINES]:
         name = printable(node_name(group, count))
         span = printable(node_name(group, f"{count}..{count}"))
         yield f"{name} means {count:,} workers; for the one worker of that name write {span}"
 
 
-def online(replies: Replies) -> Iterator[str]:
-    """Yield a line for every server with the workers online there, and for every queue with its consumers."""
+def online(replies: Replies, beats: Collection[str] = ()) -> Iterator[str]:
+    """Yield a line for every server with the workers online there, the beats, and every queue with its consumers."""
     from check_celery_workers.expected.baseline import listed
 
     servers: dict[str, dict[Group, set[str]]] = {}
@@ -134,6 +164,9 @@ def online(replies: Replies) -> Iterator[str]:
         nodes = printable(", ".join(listed(groups)), 1000)
         place = f" on {printable(server)}" if server else ""
         yield f"Online{place}: {count_of(sum(map(len, groups.values())), 'worker')}, {nodes}"
+    if beats:
+        names = printable(", ".join(sorted(beats, key=natural)), 1000)
+        yield f"Online: {count_of(len(beats), 'beat')}, {names}"
     consumers = replies.consumers()
     for queue in sorted(consumers, key=natural)[:MOST_LINES]:
         yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"

@@ -55,7 +55,7 @@ class Verdict:
         if comparison and is_known:
             yield from sentences.hints(comparison)
         if comparison and verbose and (is_known or has_findings):
-            yield from sentences.online(comparison.replies)
+            yield from sentences.online(comparison.replies, comparison.beats)
         if comparison and verbose >= 2 and is_known:
             yield from self.explanations
             yield from sentences.numbering(comparison.inventory, comparison.replies)
@@ -82,11 +82,12 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
         return sentences.untold(doubt.question, doubt.silent, comparison)
     words = doubt.problem
     silent = _silent(doubt, comparison)
-    expected, replied = comparison.inventory.size, comparison.replies.count
+    expected, replied = comparison.inventory.least_workers, comparison.replies.count
     if doubt.question and silent:
         words += f", {replied - len(silent):,} of {replied:,} workers had answered to {doubt.question.name}"
     elif doubt.counts and expected:
-        words += f", {expected - sum(finding.count for finding in silent):,} of {expected:,} workers had answered"
+        lacking = sum(finding.count for finding in silent if finding.noun == "worker")
+        words += f", {expected - lacking:,} of {expected:,} workers had answered"
     elif doubt.counts:
         words += f", {sentences.count_of(replied, 'worker')} had answered"
     if silent:
@@ -115,15 +116,16 @@ def _names(findings: list[Finding]) -> str:
 
 def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield the findings in output order, at most those that can fit."""
-    places: dict[tuple[int, int], list[Finding]] = {}
+    places: dict[tuple[int, bool, int], list[Finding]] = {}
     for finding in findings:
-        places.setdefault((_ORDER.index(finding.metric), finding.kind), []).append(finding)
+        place = (_ORDER.index(finding.metric), finding.noun == "beat", finding.kind)
+        places.setdefault(place, []).append(finding)
     left = sentences.MOST_LINES
     for place in sorted(places):
         from heapq import nsmallest
 
         found = places[place]
-        is_ordered = place[1] == Finding.PATTERN
+        is_ordered = place[2] == Finding.PATTERN
         yield from found[:left] if is_ordered else nsmallest(left, found, key=lambda finding: natural(finding.name))
         left = max(0, left - len(found))
 

@@ -78,6 +78,13 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
     repeatable("-f", "--expect-file", metavar="FILE", help=file)
     queue = "N workers must consume from queue NAME; also MIN..MAX, MIN.., by default 1..; repeatable"
     repeatable("--queue", metavar="NAME[=N]", help=queue)
+    backlog = (
+        "{} if the number of messages waiting in queue NAME is outside RANGE; without NAME: in any queue; repeatable"
+    )
+    for severity in ("warning", "critical"):
+        repeatable(f"--backlog-{severity}", metavar="[NAME=]RANGE", help=backlog.format(severity.upper()))
+    beat = "this scheduler must be online; also PATTERN[=N], PATTERN=MIN..MAX, PATTERN=MIN..; repeatable"
+    repeatable("--beat", metavar="NODE", help=beat)
     limit = (
         "a worker is malfunctioning if it runs a task for longer; the first PATTERN that matches the task's name "
         "holds, then SECONDS alone; repeatable"

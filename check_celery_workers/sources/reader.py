@@ -12,7 +12,7 @@ from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.output import Inquiry, Text
-from check_celery_workers.replies.question import Question
+from check_celery_workers.replies.question import PING, Question
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Source
 
@@ -49,52 +49,61 @@ class Watch:
 
 
 class Reader:
-    """Reads one text for each question, several times over if need be, until every awaited worker has replied."""
+    """Asks each question, several times over if need be, until every awaited worker has replied."""
 
     def __init__(
         self,
-        open_source: Callable[[Question | None], Source],
+        ask: Callable[[Question | None, Awaited | None, float | None], Text],
         deadline: float,
         attempts: int = 1,
-        watch: Watch | None = None,
     ) -> None:
-        """Read what `open_source` gives, up to `attempts` times while workers are missing or it fails.
+        """Ask up to `attempts` times while workers are missing or it fails.
 
-        open_source: opens the text that answers a question; None is whatever it asks by itself
-        deadline: a time of `time.monotonic`, in seconds, after which it is not read another time
-        watch: observes each text as it comes
+        ask: returns the text that answers a question, None: whatever is asked elsewhere; it stops once every awaited
+            worker has replied and then nobody else for so many seconds, None: at the end of the text
+        deadline: a time of `time.monotonic`, in seconds, after which nothing is asked another time
         """
-        self._open, self._deadline, self._attempts, self._watch = open_source, deadline, attempts, watch
+        self._ask, self._deadline, self._attempts = ask, deadline, attempts
 
-    def read(self, questions: Sequence[Question | None], awaited: Awaited | None, settle: float | None) -> Inquiry:
-        """Return what came of these questions. Raises CannotJudge if a text cannot be read.
+    def read(self, questions: Sequence[Question | None], inventory: Inventory | None, settle: float | None) -> Inquiry:
+        """Return what came of these questions. Raises CannotJudge if nobody can be asked.
 
-        awaited: the workers after which it is enough, None: everybody
-        settle: seconds to read on once every awaited worker has replied; None: to the end of the text
+        inventory: it is enough once all of it has replied; None: everybody is awaited, to the end
+        settle: seconds to wait for others then; None: to the end
 
-        The later questions wait for those alone that answered the first, and bring nobody new: no settling. They are
-        not asked if the first leaves no verdict.
+        The later questions are about those alone that answered the first, and bring no worker that is new. They are not
+        asked if the first leaves no verdict.
         """
         inquiry = Inquiry()
-        texts: list[Text] = []
         for question in questions:
-            if inquiry.asked:
-                if not inquiry.replies.count or doubt_about(texts, awaited is None or awaited.missing > 0):
-                    break
-                awaited, settle = Awaited(Inventory.of(inquiry.replies.groups)), settle and 0.0
-            texts = self._ask(question, awaited, settle)
+            is_of_workers = bool(inquiry.asked) and question is not PING
+            if is_of_workers and not inquiry.replies.count:
+                continue
+            awaited = _awaited(question, inventory, inquiry)
+            texts = self._try(question, awaited, settle and 0.0 if is_of_workers else settle)
             inquiry.add(question, texts)
+            if len(inquiry.asked) == 1 and doubt_about(texts, awaited is None or awaited.missing > 0):
+                break
         return inquiry
 
-    def _ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> list[Text]:
+    def _try(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> list[Text]:
         texts: list[Text] = []
         while len(texts) < self._attempts and (not texts or time.monotonic() < self._deadline):
-            texts.append(self._read_once(question, awaited, settle))
+            texts.append(self._ask(question, awaited, settle))
             if awaited and not awaited.missing and not doubt_about(texts[-1:], lacking=False):
                 break
         return texts
 
-    def _read_once(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
+
+class TextSource:
+    """Asks by reading text: what a Reader needs to ask."""
+
+    def __init__(self, open_source: Callable[[Question | None], Source], watch: Watch | None = None) -> None:
+        """Read what `open_source` gives for a question; `watch` observes each text as it comes."""
+        self._open, self._watch = open_source, watch
+
+    def ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
+        """Return the text that answers the question; for `awaited` and `settle` see Reader. Raises CannotJudge."""
         reader = TextReader(question, awaited)
         source = self._open(question)
         failure = seen = None
@@ -114,3 +123,12 @@ class Reader:
         except SourceError as error:
             failure = error
         return reader.finish(failure, whole=source.ends_by_itself and failure is None)
+
+
+def _awaited(question: Question | None, inventory: Inventory | None, inquiry: Inquiry) -> Awaited | None:
+    """Return whom this question waits for, after what was asked already; None: everybody."""
+    if inquiry.asked and question is not PING:
+        return Awaited(Inventory.of(inquiry.replies.groups))
+    if inventory is None:
+        return None
+    return Awaited(inventory.only_beats() if inquiry.asked else inventory, beats=question in {None, PING})

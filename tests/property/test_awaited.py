@@ -72,8 +72,8 @@ BODIES = st.lists(st.tuples(st.sampled_from(["w-1@a", "w-2@a", "v@b"]), QUEUES),
 @given(bodies=BODIES)
 def test_consumers_are_counted_down_as_their_queues_are_read(bodies: list[tuple[str, list[str]]]) -> None:
     inventory = Inventory()
-    inventory.expect_queue("emails=2..")
-    inventory.expect_queue("mail")
+    inventory.expect_option("queue", "emails=2..")
+    inventory.expect_option("queue", "mail")
     awaited = Awaited(inventory)
     reader = TextReader(awaited=awaited)
     consumers: dict[str, set[str]] = {"emails": set(), "mail": set(), "slow": set()}

@@ -1,0 +1,137 @@
+"""How many there may be: of workers or beats that match a pattern, of a queue's consumers, of messages that wait in it.
+
+celery@web-*=2..8            two to eight workers; =N, =MIN.. as well
+--queue emails=2..           consumers of a queue; NAME alone: one or more
+--beat 'celerybeat@*'        one scheduler, or as many as a number behind it says
+--backlog-warning emails=9   messages that wait in a queue, as a Nagios range; RANGE alone: in each of the others
+backlog emails=9/99          the same in a file, as WARNING/CRITICAL
+"""
+
+from __future__ import annotations
+
+import re
+
+from check_celery_workers.expected.mistakes import FORMS, WrongError
+from check_celery_workers.node import BEAT
+from check_celery_workers.pattern import is_wild
+from check_celery_workers.threshold import Threshold
+
+MOST = 1_000_000
+
+_NUMBER = "[0-9]{1,18}"
+LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
+
+
+class Limit:
+    """At least `low` and at most `high` (None: any number) of what has this name or matches this pattern.
+
+    what: "pattern" for workers, "beat" for schedulers, "queue" for the consumers of a queue
+    """
+
+    __slots__ = ("high", "low", "name", "what")
+
+    def __init__(self, name: str, low: int, high: int | None, what: str = "pattern") -> None:
+        self.name, self.low, self.high, self.what = name, low, high, what
+
+    def side_of(self, number: int) -> int:
+        """Return on which side of the limit a number is: -1 too few, 1 too many, 0 neither."""
+        if number < self.low:
+            return -1
+        return int(self.high is not None and number > self.high)
+
+    def wanted(self, number: int) -> str:
+        """Return how many there should be where there are `number`: "2", "at least 2" or "at most 8"."""
+        if self.low == self.high:
+            return f"{self.low:,}"
+        return f"at least {self.low:,}" if number < self.low else f"at most {self.high:,}"
+
+
+class Backlog:
+    """The ranges of how many messages may wait in a queue, None: any number. The name "" stands for all others."""
+
+    __slots__ = ("critical", "name", "warning")
+
+    def __init__(self, name: str, warning: Threshold | None = None, critical: Threshold | None = None) -> None:
+        self.name, self.warning, self.critical = name, warning, critical
+
+    def or_else(self, other: Backlog) -> Backlog:
+        """Return these ranges, and those of the other for what has none here."""
+        return Backlog(self.name, self.warning or other.warning, self.critical or other.critical)
+
+    def crossed_by(self, number: int) -> Threshold | None:
+        """Return the range that this number is outside of, the critical one first."""
+        return next((limit for limit in (self.critical, self.warning) if limit and limit.alerts_at(number)), None)
+
+
+def parse_pattern(limit: re.Match[str]) -> Limit:
+    """Return what PATTERN=N and the like asks for. Raises WrongError."""
+    low, high = _bounds(limit)
+    if low > MOST:
+        raise WrongError(f"it means more than {MOST:,} workers", "fewer")
+    if not low and high == 0 and not limit[3]:
+        raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
+    if is_beat(limit[1]):
+        return Limit(limit[1], low, high, "beat")
+    if low > 1 and not is_wild(limit[1]):
+        raise WrongError("without *, ? or [...] it matches one worker alone", FORMS)
+    return Limit(limit[1], low, high)
+
+
+def is_beat(node: str) -> bool:
+    """Return whether a node, or a pattern of nodes, has the name that Celery gives to its scheduler."""
+    return node.partition("@")[0] == BEAT
+
+
+def parse_queue(text: str) -> Limit:
+    """Return what NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.. asks for; NAME alone is NAME=1.. Raises WrongError."""
+    limit = re.fullmatch(LIMIT, text)
+    if not text.strip() or text.startswith("="):
+        raise WrongError("NAME is empty", "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..")
+    return Limit(limit[1], *_bounds(limit), "queue") if limit else Limit(text, 1, None, "queue")
+
+
+def parse_beat(text: str) -> Limit:
+    """Return what NODE, PATTERN, PATTERN=N, =MIN..MAX or =MIN.. asks for; without a number one. Raises WrongError."""
+    limit = re.fullmatch(LIMIT, text)
+    name, (low, high) = (limit[1], _bounds(limit)) if limit else (text, (1, 1))
+    own, _, server = name.partition("@")
+    forms = f"{BEAT}@SERVER, '{BEAT}@*' or PATTERN=N"
+    if not own or not server or "@" in server or name.split() != [name] or ("=" in text and not limit):
+        raise WrongError("it is not a node name", forms)
+    if not low and high == 0:
+        raise WrongError("it expects no beat", "PATTERN=0..MAX for up to MAX beats")
+    if low > 1 and not is_wild(name):
+        raise WrongError("without *, ? or [...] it matches one beat alone", forms)
+    return Limit(name, low, high, "beat")
+
+
+def parse_backlog(text: str, severity: str) -> Backlog:
+    """Return what [NAME=]RANGE asks for, as a range of this severity, "warning" or "critical". Raises WrongError."""
+    name, equals, limit = text.rpartition("=")
+    if equals and not name:
+        raise WrongError("NAME is empty", "RANGE or NAME=RANGE")
+    try:
+        return Backlog(name, **{severity: Threshold.parse(limit, percent=False)})
+    except ValueError:
+        raise WrongError("its RANGE cannot be read", "RANGE or NAME=RANGE, such as 1000 or emails=100") from None
+
+
+def parse_backlog_line(text: str) -> Backlog:
+    """Return what NAME=WARNING/CRITICAL in a file asks for, of which one may be lacking. Raises WrongError."""
+    name, _, limits = text.rpartition("=")
+    warning, _, critical = limits.partition("/")
+    try:
+        ranges = [Threshold.parse(limit, percent=False) if limit else None for limit in (warning, critical)]
+    except ValueError:
+        ranges = []
+    if not name or not any(ranges):
+        raise WrongError("it is no backlog", "backlog NAME=WARNING/CRITICAL, such as backlog emails=100/1000")
+    return Backlog(name, *ranges)
+
+
+def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
+    low = int(limit[2])
+    high = int(limit[4]) if limit[4] else None if limit[3] else low
+    if high is not None and low > high:
+        raise WrongError("MIN is over MAX", "PATTERN=MIN..MAX")
+    return low, high
