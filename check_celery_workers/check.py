@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from functools import partial
 
 from check_celery_workers.errors import CannotJudge, UsageError
@@ -12,8 +11,16 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.plugin import OK, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about
-from check_celery_workers.replies.output import Inquiry
-from check_celery_workers.replies.question import ACTIVE_QUEUES, PING, Question, asked_by, fill_in, questions_for
+from check_celery_workers.replies.inquiry import Inquiry
+from check_celery_workers.replies.question import (
+    ACTIVE_QUEUES,
+    LENGTHS,
+    PING,
+    Question,
+    asked_by,
+    fill_in,
+    questions_for,
+)
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
 from check_celery_workers.settings.settings import Settings
 from check_celery_workers.sources.reader import Reader, TextSource, Watch
@@ -22,17 +29,14 @@ from check_celery_workers.sources.stream import Source, Stream, read_file
 
 def judge_workers(settings: Settings) -> tuple[str, int]:
     """Compare the workers with those expected; return the output and the exit code."""
-    deadline = time.monotonic() + settings.timeout
-    inventory = _inventory(settings, deadline)
-    questions = asked_by(settings.command, questions_for(inventory))
-    with Watch(MOST_BYTES if settings.verbose >= 3 else 0, shows=bool(settings.command)) as watch:
+    inventory = _inventory(settings)
+    asks = bool(settings.command or settings.broker is not None)
+    with Watch(MOST_BYTES if settings.verbose >= 3 else 0, shows=asks) as watch:
 
         def ask() -> Inquiry:
-            # A stream ends by itself: nobody waits for what is still to come.
-            awaited = inventory if settings.command else None
-            return _reader(settings, deadline, watch).read(questions, awaited, settings.settle)
+            return _ask(settings, inventory, watch)
 
-        verdict, code = judge(Workers(ask, inventory, deadline, timed=bool(settings.command)), settings.thresholds)
+        verdict, code = judge(Workers(ask, inventory, settings.deadline, timed=asks), settings.thresholds)
     if settings.quiet and code == OK:
         return "", OK
     return verdict.output(settings.verbose, watch.raw), code
@@ -42,8 +46,7 @@ def describe(settings: Settings) -> tuple[str, int]:
     """Return the EXPECTED of the workers online as the output, and the exit code."""
     from check_celery_workers.expected.baseline import baseline
 
-    reader = _reader(settings, time.monotonic() + settings.timeout)
-    inquiry = reader.read(asked_by(settings.command, (ACTIVE_QUEUES, PING)), None, settings.settle)
+    inquiry = _ask(settings, Inventory())
     texts, found = inquiry.asked[0].texts, Comparison(Inventory(), inquiry)
     # Whatever is expected later: nothing may be in doubt now.
     doubt = doubt_about(texts, lacking=True) or doubt_about(texts, lacking=False)
@@ -55,12 +58,12 @@ def describe(settings: Settings) -> tuple[str, int]:
     return "".join(f"{line}\n" for line in lines), OK
 
 
-def _inventory(settings: Settings, deadline: float) -> Inventory:
+def _inventory(settings: Settings) -> Inventory:
     inventory = Inventory(settings.numbered_from, settings.ignore, vars(settings))
     for text in settings.expected:
         inventory.expect(text)
     for file in settings.expect_file:
-        inventory.expect_lines(read_file(file, deadline), file)
+        inventory.expect_lines(read_file(file, settings.deadline), file)
     for option in ("queue", "beat", "backlog_warning", "backlog_critical"):
         for text in getattr(settings, option):
             inventory.expect_option(option, text)
@@ -69,20 +72,34 @@ def _inventory(settings: Settings, deadline: float) -> Inventory:
     return inventory
 
 
-def _reader(settings: Settings, deadline: float, watch: Watch | None = None) -> Reader:
-    source = TextSource(partial(_open, settings, deadline), watch)
-    return Reader(source.ask, deadline, settings.attempts)
+def _ask(settings: Settings, wanted: Inventory, watch: Watch | None = None) -> Inquiry:
+    """Ask what is wanted, until it has replied; where nothing is, ask for everything, to the end."""
+    questions = questions_for(wanted) if wanted else (ACTIVE_QUEUES, PING)
+    if settings.broker is None:
+        # A stream ends by itself: nobody waits for what is still to come.
+        awaited = wanted if settings.command and wanted else None
+        reader = Reader(TextSource(partial(_open, settings), watch).ask, settings.deadline, settings.attempts)
+        return reader.read(asked_by(settings.command, questions), awaited, settings.settle)
+    # Imported here: kombu takes longer to import than all the rest.
+    from check_celery_workers.sources.broker.address import read_address
+    from check_celery_workers.sources.broker.asking import Broker
+
+    address = read_address(settings.broker, settings.broker_options or "", settings.deadline)
+    questions += (LENGTHS,) if wanted.backlogs else ()
+    with Broker(address, questions, wanted, watch).until(settings.deadline, settings.reply_timeout) as broker:
+        reader = Reader(broker.ask, settings.deadline, settings.attempts)
+        return reader.read(questions, wanted or None, settings.settle)
 
 
-def _open(settings: Settings, deadline: float, question: Question | None) -> Source:
+def _open(settings: Settings, question: Question | None) -> Source:
     if settings.command:
         # Imported here: subprocess takes longer to import than most checks take without it.
         from check_celery_workers.sources.command import Command
 
-        return Command(fill_in(settings.command, question), deadline, bodies_follow=question is not None)
-    pipe = "pipe the text of `celery status` into it, or use -- COMMAND"
+        return Command(fill_in(settings.command, question), settings.deadline, bodies_follow=question is not None)
+    pipe = "use --broker or -- COMMAND, or pipe the text of `celery status` into it"
     if sys.stdin is None:
         raise CannotJudge(f"standard input is closed, {pipe}")
     if os.isatty(0):
         raise UsageError(f"standard input is a terminal, {pipe} (see --help)")
-    return Stream(0, "standard input", deadline)
+    return Stream(0, "standard input", settings.deadline)

@@ -21,3 +21,7 @@ class SourceError(CannotJudge):
 
 class EndedBadly(SourceError):  # noqa: N818 -- likewise
     """A command ended with another exit status than 0, or was ended by a signal."""
+
+
+class Unreachable(SourceError):  # noqa: N818 -- likewise
+    """The broker could not be asked: that nobody answered says nothing of the workers."""

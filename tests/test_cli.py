@@ -113,10 +113,14 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param("w@a --critical=--", "--critical=--: -- is not a value (see --help)", id="two dashes as a value"),
         pytest.param("w@a -qe--", "-qe--: -- is not a value (see --help)", id="two dashes for a short option"),
-        pytest.param("w@a --settle 1", "--settle needs a COMMAND after --", id="settle without a COMMAND"),
-        pytest.param("w@a --settle 0", "--settle needs a COMMAND after --", id="no settling without a COMMAND"),
-        pytest.param("w@a --attempts 2", "--attempts needs a COMMAND after --", id="attempts without a COMMAND"),
-        pytest.param("w@a --wait", "--wait needs a COMMAND after --", id="wait without a COMMAND"),
+        pytest.param("w@a --settle 1", "--settle needs --broker, or a COMMAND after --", id="settle without a COMMAND"),
+        pytest.param(
+            "w@a --settle 0", "--settle needs --broker, or a COMMAND after --", id="no settling without a COMMAND"
+        ),
+        pytest.param(
+            "w@a --attempts 2", "--attempts needs --broker, or a COMMAND after --", id="attempts without a COMMAND"
+        ),
+        pytest.param("w@a --wait", "--wait needs --broker, or a COMMAND after --", id="wait without a COMMAND"),
         pytest.param("w@a --", "COMMAND is missing after --", id="nothing after the two dashes"),
     ],
 )
@@ -233,7 +237,7 @@ def test_a_terminal_on_standard_input_is_unknown_at_once() -> None:
     finally:
         os.close(own)
         os.close(terminal)
-    reason = "standard input is a terminal, pipe the text of `celery status` into it, or use -- COMMAND (see --help)"
+    reason = "standard input is a terminal, use --broker or -- COMMAND, or pipe the text of `celery status` into it (see --help)"
     assert (done.stdout, done.stderr, done.returncode) == (f"CELERY WORKERS UNKNOWN - {reason}\n", "", UNKNOWN)
 
 
@@ -305,12 +309,12 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
         pytest.param('echo "w@a: OK" | "$PLUGIN" w@a >/dev/full', "", id="standard output is a full disk"),
         pytest.param(
             '"$PLUGIN" w@a <&-',
-            "standard input is closed, pipe the text of `celery status` into it, or use -- COMMAND",
+            "standard input is closed, use --broker or -- COMMAND, or pipe the text of `celery status` into it",
             id="standard input is closed",
         ),
         pytest.param(
             '"$PLUGIN" w@a <&- 2>&-',
-            "standard input is closed, pipe the text of `celery status` into it, or use -- COMMAND",
+            "standard input is closed, use --broker or -- COMMAND, or pipe the text of `celery status` into it",
             id="standard input and standard error are closed",
         ),
     ],

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from check_celery_workers.replies.doubt import doubt_about
-from check_celery_workers.replies.output import Inquiry, Output, Replies, Text
+from check_celery_workers.replies.inquiry import Inquiry, Text
+from check_celery_workers.replies.output import Output, Replies
 from check_celery_workers.replies.question import ACTIVE_QUEUES
 from check_celery_workers.replies.text import TextReader
 

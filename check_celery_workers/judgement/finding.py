@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import Group, index_of, node_name, split_node
 from check_celery_workers.replies.doubt import Doubt, later_answers
-from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.question import LENGTHS
 
 TYPE_CHECKING = False

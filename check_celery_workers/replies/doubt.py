@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from check_celery_workers.errors import EndedBadly
-from check_celery_workers.replies.output import Inquiry, Output, Text
+from check_celery_workers.errors import EndedBadly, Unreachable
+from check_celery_workers.replies.inquiry import Inquiry, Text
+from check_celery_workers.replies.output import Output
 from check_celery_workers.replies.question import PING, Question
 
 
@@ -82,7 +83,8 @@ def _ended_badly(text: Text) -> Doubt | None:
     """COMMAND ended with another status than 0, or the deadline came. Status 69 is no failure if nobody replied."""
     nobody = any(output.end == Output.NOBODY for output in text.outputs)
     if text.failure and not (isinstance(text.failure, EndedBadly) and nobody):
-        return Doubt(str(text.failure), text.reason)
+        counts = any(text.outputs) or not isinstance(text.failure, Unreachable)
+        return Doubt(str(text.failure), text.reason, counts)
     return None
 
 

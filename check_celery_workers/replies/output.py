@@ -8,15 +8,13 @@ of outputs, one for each time that Celery itself was asked. An output has its qu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-from check_celery_workers.errors import SourceError
 from check_celery_workers.node import Group, node_name, split_node
 from check_celery_workers.replies.question import (
     ACTIVE,
     ACTIVE_QUEUES,
     LENGTHS,
-    PING,
     QUESTIONS,
     Question,
     Queue,
@@ -183,84 +181,3 @@ class Output:
         shown = {Question.answered_by(item) for item in self.items()}
         assumed = ACTIVE if not shown and [] in self.bodies.values() else None
         return next((question for question in QUESTIONS if question in shown), assumed)
-
-
-class Text:
-    """The outputs of one text, in order.
-
-    failure: how the source of the text failed, None if the text ended by itself
-    others: the lines that no output consists of; is_blank: nothing was said at all
-    """
-
-    def __init__(
-        self, outputs: Sequence[Output], failure: SourceError | None, others: Sequence[str], is_blank: bool
-    ) -> None:
-        self.outputs, self.failure, self.others, self.is_blank = outputs, failure, others, is_blank
-
-    @property
-    def reason(self) -> str:
-        """The line that says best what went wrong, among those that no output consists of, or ""."""
-        from check_celery_workers.replies import quote
-
-        return quote.reason(self.others, any(self.outputs)) if self.others else ""
-
-
-class Asked:
-    """A question, None where the texts alone say what it is, and the texts that came: one for each attempt."""
-
-    def __init__(self, question: Question | None, texts: Sequence[Text]) -> None:
-        self.question, self.texts = question, texts
-        self.replies = _sum(output.replies for text in texts for output in text.outputs)
-
-    @property
-    def shows_beats(self) -> bool:
-        """Whether a scheduler would have answered: `ping` or `status` was asked."""
-        if self.question:
-            return self.question is PING
-        shown = {output.question for text in self.texts for output in text.outputs} - {LENGTHS}
-        return not shown or not shown.isdisjoint({None, PING})
-
-
-class Inquiry:
-    """All that was asked in a check, in order: first who is there, then those who replied to that; and all replies.
-
-    pinged: who replied when, after the workers were asked, only schedulers were meant; not in `replies`
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.replies = self.pinged = Replies()
-
-    def add(self, question: Question | None, texts: Sequence[Text]) -> None:
-        """Add the texts that came when this was asked."""
-        asked = Asked(question, texts)
-        if self.asked and question is PING:
-            self.pinged = asked.replies
-        self.asked.append(asked)
-        self.replies = _sum(one.replies for one in self.asked if one.replies is not self.pinged)
-
-    @property
-    def texts(self) -> list[Text]:
-        """The texts of all questions."""
-        return [text for asked in self.asked for text in asked.texts]
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether nothing was said at all."""
-        return all(text.is_blank for text in self.texts)
-
-    @property
-    def passed_over(self) -> str:
-        """The last line that speaks of a failure and makes no difference, or ""."""
-        return next(filter(None, (text.reason for text in reversed(self.texts))), "")
-
-
-def _sum(parts: Iterable[Replies]) -> Replies:
-    """Return all replies together: of one part that has any, which is the rule, itself and not a copy."""
-    parts = [part for part in parts if part.count or part.duplicates or part.lengths]
-    if len(parts) == 1:
-        return parts[0]
-    total = Replies()
-    for part in parts:
-        total.add(part)
-    return total

@@ -26,7 +26,8 @@ from collections import deque
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
-from check_celery_workers.replies.output import Output, Text
+from check_celery_workers.replies.inquiry import Text
+from check_celery_workers.replies.output import Output
 from check_celery_workers.replies.question import EMPTY, Question, Queue, Task, read_item, read_json, read_line
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all

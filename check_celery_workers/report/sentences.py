@@ -16,6 +16,10 @@ _NO_START = "Celery before 4.2 does not say when a task was started, --task-limi
 _NO_QUEUE = "no worker says which queues there are, name them: --backlog-critical NAME=RANGE"
 _BEAT_ANSWERS = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
 _NOT_MEASURED = "Backlogs were not judged: that needs --broker"
+_NOBODY_OVER_BROKER = (
+    "Nobody answered over the broker. If workers run: has the application another database number or virtual host, or "
+    "sets it control_exchange, global_keyprefix, fanout_prefix or a serializer, which --broker-options must then name?"
+)
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
 # No more lines of one kind than this can fit.
@@ -54,6 +58,10 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
 
 def _online(comparison: Comparison) -> str:
     inventory, present = comparison.inventory, comparison.present
+    if not inventory.asks_workers:
+        waiting = sum(length or 0 for length in comparison.backlogs.values())
+        verb = "waits" if waiting == 1 else "wait"
+        return f"{count_of(waiting, 'task')} {verb} in {count_of(len(comparison.backlogs), 'queue')}"
     expected, beats = inventory.least_workers, comparison.beats_present
     # Of patterns without a fixed number, more than the least that is expected may be there.
     exact = expected and present + comparison.count("missing", "worker") == expected
@@ -142,6 +150,11 @@ def hints(comparison: Comparison) -> Iterator[str]:
     """Yield what may help below the findings: that the text was empty, that a node name may have been copied."""
     if comparison.inquiry.is_blank:
         yield _EMPTY_TEXT
+    inquiry = comparison.inquiry
+    yield from inquiry.hints
+    nobody = inquiry.origin and not (comparison.replies.count or comparison.beats or inquiry.hints)
+    if nobody and inquiry.asked[0].question is not LENGTHS:
+        yield _NOBODY_OVER_BROKER
     if comparison.count("missing", "beat"):
         yield _BEAT_ANSWERS
     if comparison.inventory.backlogs and not (comparison.lengths_asked or comparison.inventory.asks_for_lengths):

@@ -59,6 +59,8 @@ class Verdict:
         if comparison and verbose >= 2 and is_known:
             yield from self.explanations
             yield from sentences.numbering(comparison.inventory, comparison.replies)
+            if comparison.inquiry.origin:
+                yield f"Asked with {comparison.inquiry.origin}"
             if comparison.inquiry.passed_over:
                 yield f"Passed over in the status text: {comparison.inquiry.passed_over}"
         if raw:

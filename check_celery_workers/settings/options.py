@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0
 SETTLE = 1.0
+REPLY = 10.0
 
 _EPILOG = """\
 EXPECTED is one of
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_workers(options.add_argument_group("workers"))
     _add_thresholds(options.add_argument_group("thresholds"))
-    _add_command(options.add_argument_group("running COMMAND"))
+    _add_asking(options.add_argument_group("asking"))
     _add_output(options.add_argument_group("output"))
     return options
 
@@ -106,20 +107,28 @@ def _add_thresholds(group: argparse._ArgumentGroup) -> None:
             group.add_argument(*_flags(row.label, severity), dest=dest, type=convert, metavar="RANGE", help=meaning)
 
 
-def _add_command(group: argparse._ArgumentGroup) -> None:
+def _add_asking(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
+    broker = "ask the workers over the broker: a URL, the path of a file that holds it, or env for CELERY_BROKER_URL"
+    add("--broker", metavar="URL", help=broker)
+    options = (
+        "what the application sets, as JSON or the path of a file of it: its broker_transport_options, "
+        "control_exchange, serializer, ssl"
+    )
+    add("--broker-options", metavar="JSON", help=options)
+    reply = f"with --broker: how long to wait for those that do not reply, default {REPLY:g}"
+    add("--reply-timeout", type=_checked(_timeout), metavar="SECONDS", help=reply)
     timeout = f"deadline for the whole check, default {TIMEOUT:g}"
     add("-t", "--timeout", type=_checked(_timeout), default=TIMEOUT, metavar="SECONDS", help=timeout)
     end = group.add_mutually_exclusive_group()
-    settle = (
-        "with COMMAND: how long to listen on for unexpected workers once every expected one has replied, "
-        f"default {SETTLE:g}"
-    )
+    settle = f"how long to listen on for unexpected workers once every expected one has replied, default {SETTLE:g}"
     end.add_argument("--settle", type=_checked(_seconds), metavar="SECONDS", help=settle)
-    end.add_argument("--wait", action="store_true", help="do not stop COMMAND early")
-    attempts = "with COMMAND: run it up to N times while workers are missing or it fails, default 1"
+    end.add_argument(
+        "--wait", action="store_true", help="listen to the end, not only until every expected worker has replied"
+    )
+    attempts = "ask up to N times while workers are missing or it fails, default 1"
     add("--attempts", type=_checked(_attempts), metavar="N", help=attempts)
-    add("--no-command", action="store_true", help="accept no COMMAND after this, where others supply EXPECTED")
+    add("--no-command", action="store_true", help="accept no COMMAND and no --broker, where others supply EXPECTED")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:

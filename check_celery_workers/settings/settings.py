@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import time
 from collections.abc import Sequence
 
 from check_celery_workers.errors import UsageError
@@ -12,7 +13,7 @@ from check_celery_workers.expected.mistakes import in_words
 from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import QUESTIONS, has_placeholder, is_given
-from check_celery_workers.settings.options import SETTLE, parser
+from check_celery_workers.settings.options import REPLY, SETTLE, parser
 from check_celery_workers.threshold import Threshold
 
 # Words of a status command that somebody wrote without the -- before it.
@@ -28,7 +29,10 @@ class Settings(argparse.Namespace):
     expected: list[str]  # as written, and the same from --expect
     task_limit: list[tuple[str | None, float]]  # patterns with seconds; None for all other tasks
     timeout: float  # in seconds
+    deadline: float  # the end of it, a time of `time.monotonic` in seconds
     settle: float | None  # in seconds; None: read to the end
+    broker: str | None  # a URL, the path of a file, or "env"
+    reply_timeout: float  # in seconds
     numbered_from: int | None  # the first index of COUNT workers; None: as the replies show
     command: list[str]  # empty for standard input
     thresholds: dict[str, tuple[Threshold | None, Threshold | None]]  # warning and critical, by the metric's label
@@ -52,26 +56,42 @@ def parse(arguments: Sequence[str]) -> Settings:
         raise _forgotten(forgotten) from None
     if forgotten in settings.expected:
         raise _forgotten(str(forgotten))
-    _check_command(settings, command)
+    _check_asking(settings, command)
     settings.expected += settings.expect
     settings.numbered_from = None if settings.first_index == "auto" else int(settings.first_index)
     settings.thresholds = {row.label: _thresholds(settings, row) for row in JUDGED}
-    to_the_end = settings.wait or not command
+    to_the_end = settings.wait or not (command or settings.broker)
     settings.settle = None if to_the_end else SETTLE if settings.settle is None else settings.settle
     settings.attempts = settings.attempts or 1
+    settings.deadline = time.monotonic() + settings.timeout
+    # Whatever the deadline is, some of it is left to judge.
+    settings.reply_timeout = settings.reply_timeout or min(REPLY, settings.timeout * 0.8)
     settings.command = command
     return settings
 
 
-def _check_command(settings: Settings, command: Sequence[str]) -> None:
-    """Raise UsageError if the options and COMMAND, or its absence, do not go together."""
+def _check_asking(settings: Settings, command: Sequence[str]) -> None:
+    """Raise UsageError if the options and COMMAND, --broker or the absence of both do not go together."""
+    over_broker = settings.broker is not None
+    if settings.no_command and (command or over_broker):
+        raise UsageError("--no-command accepts no COMMAND and no --broker, leave it out")
+    if over_broker and command:
+        raise UsageError("--broker asks the workers itself, leave out --broker or what follows the --")
+    if over_broker and settings.reply_timeout and settings.reply_timeout >= settings.timeout:
+        raise UsageError("--reply-timeout must be less than --timeout")
+    needed = {"broker_options": "--broker", "reply_timeout": "--broker"}
     if not command:
-        for name in ("settle", "attempts", "wait"):
-            if is_given(getattr(settings, name)):
-                raise UsageError(f"--{name} needs a COMMAND after --")
-    elif settings.no_command:
-        raise UsageError("--no-command accepts no COMMAND, leave out what follows the --")
-    elif not has_placeholder(command):
+        needed |= dict.fromkeys(("settle", "attempts", "wait"), "--broker, or a COMMAND after --")
+    for name, what in needed.items() if not over_broker else ():
+        if is_given(getattr(settings, name)):
+            raise UsageError(f"--{name.replace('_', '-')} needs {what}")
+    if command:
+        _check_questions(settings, command)
+
+
+def _check_questions(settings: Settings, command: Sequence[str]) -> None:
+    """Raise UsageError if COMMAND asks one question, and the options need several."""
+    if not has_placeholder(command):
         wanted = [question.option for question in QUESTIONS if is_given(getattr(settings, question.option))]
         needed = [f"--{option.replace('_', '-')}" for option in wanted]
         if len(needed) > 1:

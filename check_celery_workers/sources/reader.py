@@ -11,8 +11,8 @@ from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.doubt import doubt_about
-from check_celery_workers.replies.output import Inquiry, Text
-from check_celery_workers.replies.question import PING, Question
+from check_celery_workers.replies.inquiry import Inquiry, Text
+from check_celery_workers.replies.question import LENGTHS, PING, Question
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Source
 
@@ -76,7 +76,7 @@ class Reader:
         """
         inquiry = Inquiry()
         for question in questions:
-            is_of_workers = bool(inquiry.asked) and question is not PING
+            is_of_workers = bool(inquiry.asked) and question not in {PING, LENGTHS}
             if is_of_workers and not inquiry.replies.count:
                 continue
             awaited = _awaited(question, inventory, inquiry)
@@ -90,6 +90,8 @@ class Reader:
         texts: list[Text] = []
         while len(texts) < self._attempts and (not texts or time.monotonic() < self._deadline):
             texts.append(self._ask(question, awaited, settle))
+            if question is LENGTHS and not texts[-1].failure:
+                break
             if awaited and not awaited.missing and not doubt_about(texts[-1:], lacking=False):
                 break
         return texts
@@ -127,6 +129,8 @@ class TextSource:
 
 def _awaited(question: Question | None, inventory: Inventory | None, inquiry: Inquiry) -> Awaited | None:
     """Return whom this question waits for, after what was asked already; None: everybody."""
+    if question is LENGTHS:
+        return None
     if inquiry.asked and question is not PING:
         return Awaited(Inventory.of(inquiry.replies.groups))
     if inventory is None:

@@ -14,7 +14,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.node import split_node
-from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.text import TextReader
 
 EXPECTED = st.lists(

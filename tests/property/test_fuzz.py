@@ -16,7 +16,7 @@ from running import OK, UNKNOWN, Outcome, check
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.doubt import doubt_about
-from check_celery_workers.replies.output import Inquiry
+from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.stream import Lines
 

@@ -1,0 +1,97 @@
+"""What workers answer over the broker, to an output: the same as `text` makes of what Celery prints.
+
+{"worker-1@a": [{"name": "emails", "exchange": {...}, "routing_key": "emails", ...}]}      active_queues
+{"worker-1@a": [{"id": "8b5c", "name": "shop.pay", "time_start": 1795579981.04, ...}]}    dump_active
+{"celerybeat@a": {"ok": "pong"}}                                                           ping
+{"worker-1@a": {"error": "KeyError('5',)"}}                                                any
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.node import split_node
+from check_celery_workers.replies.output import ARROW_5, Output
+from check_celery_workers.replies.question import Question, Task, read_item
+
+
+class Answers:
+    """The answers to one question, as they come."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.nodes: set[str] = set()  # who has answered
+        self.heard = 0.0  # when the last of them did, a time of `time.monotonic` in seconds
+        self._round: set[str] = set()  # who has answered since it was asked the last time
+        self._awaited: Awaited | None = None
+        self._output = Output()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many have answered, and how many are expected."""
+        return (self._awaited.replied, self._awaited.expected) if self._awaited else (len(self.nodes), 0)
+
+    def begin(self) -> None:
+        """Note that it is asked, maybe not for the first time."""
+        self._round.clear()
+
+    def tell(self, awaited: Awaited | None) -> None:
+        """Tell whom it waits for what has come by now, and what is still to come."""
+        self._awaited = awaited
+        if awaited:
+            for node in self.nodes:
+                awaited.notice(*split_node(node))
+                for item in self._output.bodies.get(node) or ():
+                    awaited.hear(node, item)
+
+    def add(self, body: object) -> str:
+        """Add what came: node names with what each answers; return it as Celery prints it, "" if it is no answer."""
+        if not isinstance(body, dict):
+            return ""
+        return "".join(self._add(node, reply) for node, reply in body.items() if isinstance(node, str))
+
+    def output(self) -> Output:
+        """Return the output, now that nothing more is awaited."""
+        if not self._output:
+            return Output(Output.NOBODY)
+        self._output.close(self.question, whole=True)
+        return self._output
+
+    def _add(self, node: str, reply: object) -> str:
+        output, (group, digits) = self._output, split_node(node)
+        self.heard = time.monotonic()
+        if node in self._round:
+            output.replies.duplicates.add(node)
+        self._round.add(node)
+        self.nodes.add(node)
+        output.replies.groups.setdefault(group, set()).add(digits)
+        if self._awaited:
+            self._awaited.notice(group, digits)
+        if isinstance(reply, dict) and "error" in reply:
+            output.replies.errors.add(node)
+            return f"{ARROW_5}{node}: ERROR\n        {reply['error']}\n"
+        if reply == []:
+            output.hold(node)
+        return f"{ARROW_5}{node}: OK\n" + "".join(self._read(node, reply))
+
+    def _read(self, node: str, reply: object) -> Iterator[str]:
+        if not isinstance(reply, list):
+            yield f"        {reply['ok'] if isinstance(reply, dict) and 'ok' in reply else '...'}\n"
+            return
+        if not reply:
+            yield "    - empty -\n"
+        for listed in reply:
+            item = read_item(listed)
+            if item is None:
+                self._output.bodies.setdefault(node, None)
+                self._output.unread.add(node)
+                yield "    * ...\n"
+                continue
+            if item not in (self._output.bodies.get(node) or ()):
+                self._output.hold(node, item)
+            if self._awaited:
+                self._awaited.hear(node, item)
+            # A task's arguments are other people's data.
+            yield f"    * {item.name if isinstance(item, Task) else item}\n"

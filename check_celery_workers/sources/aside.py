@@ -1,0 +1,86 @@
+"""Work that may hang, done aside by a thread, so that the deadline and signals are heeded whatever a library does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+
+from check_celery_workers.errors import CannotJudge
+from check_celery_workers.sources.signals import Signals, pipe
+from check_celery_workers.sources.stream import until
+
+
+class Aside:
+    """Does one piece of work after the other, all in one thread. A context manager, to be used in the main thread."""
+
+    def __init__(self, name: str) -> None:
+        """`name` says what is going on, for the message if a signal ends it."""
+        self._name = name
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._error: BaseException | None = None
+        self.is_stuck = False  # whether a piece of work did not end in its time: nothing more can be done
+
+    def __enter__(self) -> Aside:
+        with contextlib.ExitStack() as cleanup:
+            self._signals = cleanup.enter_context(Signals())
+            self._done, self._note_done = pipe(cleanup, cleanup)
+            self._cleanup = cleanup.pop_all()
+        # A thread that hangs does not keep the process from ending.
+        Thread(target=self._run, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let signals do again what they did before. A pipe that the thread may still write to stays open."""
+        if not self.is_stuck:
+            self._cleanup.close()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a signal came to end the plugin."""
+        return bool(self._signals.ending)
+
+    def do(self, work: Callable[[], None], deadline: float, cleaning: bool = False) -> bool:
+        """Do this until the deadline, a time of `time.monotonic` in seconds; return whether it ended in time.
+
+        Raises what it raises; and CannotJudge if a signal came to end the plugin, unless this is the cleaning up.
+        """
+        self._error = None
+        self._work.put(work)
+        poll = select.poll()
+        for fd in (self._signals.fd, self._done):
+            poll.register(fd, select.POLLIN)
+        ended: list[int] = []
+        while self._done not in ended and (cleaning or not self.is_ending):
+            ended = [fd for fd, _ in poll.poll(until(deadline))]
+            if not ended:
+                self.is_stuck = True
+                return False
+            self._signals.drain()
+        if self.is_ending and not cleaning:
+            self._wait_a_moment(poll, ended)
+            raise CannotJudge(f"ended by {self._signals.ending} before {self._name}")
+        os.read(self._done, 1)
+        if self._error:
+            raise self._error
+        return True
+
+    def _wait_a_moment(self, poll: select.poll, ended: list[int]) -> None:
+        """Let the work end that sees `is_ending`, for a second."""
+        poll.unregister(self._signals.fd)
+        if self._done in ended or poll.poll(1000):
+            os.read(self._done, 1)
+        else:
+            self.is_stuck = True
+
+    def _run(self) -> None:
+        while True:
+            work = self._work.get()
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 -- raised in the main thread
+                self._error = error
+            os.write(self._note_done, b".")

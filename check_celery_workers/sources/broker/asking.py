@@ -1,0 +1,161 @@
+"""The workers, asked over the broker: all questions at once, over one connection."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Lock
+
+from check_celery_workers.errors import SourceError, Unreachable
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.replies.answers import Answers
+from check_celery_workers.replies.inquiry import Text
+from check_celery_workers.replies.output import Output
+from check_celery_workers.replies.question import LENGTHS, Question, Queue
+from check_celery_workers.sources.aside import Aside
+from check_celery_workers.sources.broker.address import Address
+from check_celery_workers.sources.broker.connection import SLICE, Connection, NobodyListensError
+from check_celery_workers.sources.reader import Watch
+
+# Where nobody is expected by name, it is over so many seconds after the last reply.
+_QUIET = 3.0
+# For how many seconds at least to wait for a later question: its replies come right behind those to the first.
+_LATER = 2.0
+# How many seconds a message to oneself may take, and how many it may take to leave nothing behind.
+_ECHO = 5.0
+_CLOSING = 2.0
+
+
+class Broker:
+    """Asks over the broker: what a Reader needs to ask. A context manager that leaves nothing on the broker."""
+
+    def __init__(
+        self, address: Address, questions: Sequence[Question], inventory: Inventory, watch: Watch | None = None
+    ) -> None:
+        """Ask these questions for an inventory, an empty one to see who is there; `watch` observes what comes.
+
+        Raises CannotJudge if the address or kombu does not serve.
+        """
+        self._address, self._inventory, self._watch = address, inventory, watch
+        self._questions = [question for question in questions if question is not LENGTHS]
+        self._connection = Connection(address, self._take)
+        self._is_open = False
+        self._aside = Aside("the workers had answered")
+        # Held while answers are added, and by who takes them when the connection hangs.
+        self._lock = Lock()
+        self._answers: dict[Question, Answers] = {}
+        self._tickets: dict[str, Answers] = {}
+        self._queues: set[Queue] = set()
+        self._end = self._patience = self._deadline = 0.0
+
+    def until(self, deadline: float, patience: float) -> Broker:
+        """Wait so many seconds for those that do not reply; a time of `time.monotonic` is the end of everything."""
+        self._deadline, self._patience = deadline, patience
+        return self
+
+    def __enter__(self) -> Broker:
+        self._aside.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the reply queue off the broker, unless the connection hangs."""
+        if not self._aside.is_stuck:
+            self._aside.do(self._connection.close, time.monotonic() + _CLOSING, cleaning=True)
+        self._aside.__exit__()
+
+    def ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
+        """Return the answers to the question; for `awaited` and `settle` see Reader. Raises CannotJudge."""
+        if question is LENGTHS or question is None:
+            lengths: dict[str, int | None] = {}
+            failure = self._do(lambda: lengths.update(self._connection.lengths(self._queues_to_measure())))
+            return self._text([Output.of_lengths(lengths)], failure)
+        failure = self._do(partial(self._collect, question, awaited, settle))
+        if isinstance(failure, NobodyListensError):
+            return self._text([Output(Output.NOBODY)], None, str(failure))
+        with self._lock:
+            answers = self._answers.pop(question, None)
+        if not answers or (failure and not answers.nodes):
+            return self._text([], failure)
+        output = answers.output()
+        self._queues.update(item for item in output.items() if isinstance(item, Queue))
+        return self._text([output], failure)
+
+    def _text(self, outputs: Sequence[Output], failure: SourceError | None, hint: str = "") -> Text:
+        text = Text(outputs, failure, (), is_blank=False)
+        text.origin, text.hint = self._connection.description, hint
+        return text
+
+    def _do(self, work: Callable[[], None]) -> SourceError | None:
+        """Do what needs the connection; return what went wrong. Raises CannotJudge."""
+
+        def opened() -> None:
+            if not self._is_open:
+                self._connection.open()
+                self._is_open = True
+            work()
+
+        try:
+            if not self._aside.is_stuck and self._aside.do(opened, self._deadline):
+                return None
+        except SourceError as error:
+            # Another attempt begins anew.
+            self._is_open = self._is_open and isinstance(error, NobodyListensError)
+            return error
+        hint = "" if self._is_open or not self._address.is_encrypted else " (is TLS spoken there?)"
+        return Unreachable(f"the broker {self._address.shown} did not answer before the timeout{hint}")
+
+    def _collect(self, question: Question, awaited: Awaited | None, settle: float | None) -> None:
+        """Ask, unless that is done already, and wait until it is enough. Raises SourceError."""
+        if question not in self._answers:
+            self._publish(question)
+        answers, connection = self._answers[question], self._connection
+        answers.tell(awaited)
+        # Who has answered to the first question in the last moment answers to the others right behind that.
+        is_later = question.kind and question is not self._questions[0]
+        end = min(max(self._end, time.monotonic() + _LATER) if is_later else self._end, self._deadline)
+        while not self._aside.is_ending:
+            left = min(end, self._enough(answers, awaited, settle)) - time.monotonic()
+            if left <= 0:
+                break
+            connection.listen(min(SLICE, left))
+        lacking = awaited.missing if awaited else not answers.nodes
+        if lacking and not self._aside.is_ending:
+            connection.check(min(_ECHO, max(0.0, self._deadline - time.monotonic())))
+
+    def _publish(self, question: Question) -> None:
+        """Ask the question, and with the first all others: their replies come while those to the first are awaited."""
+        for asked in self._questions if question is self._questions[0] else (question,):
+            ticket = self._connection.ask(asked)
+            answers = self._answers.setdefault(asked, Answers(asked))
+            answers.begin()
+            self._tickets[ticket] = answers
+        self._end = time.monotonic() + self._patience
+
+    def _enough(self, answers: Answers, awaited: Awaited | None, settle: float | None) -> float:
+        """Return when it is enough, a time of `time.monotonic` in seconds, if nobody else replies until then."""
+        if settle is None or (awaited and awaited.missing) or not answers.nodes:
+            return math.inf
+        is_named = self._inventory.names_workers or self._inventory.beats
+        return answers.heard + (settle if is_named or answers.question is not self._questions[0] else _QUIET)
+
+    def _take(self, ticket: str, body: object) -> None:
+        answers = self._tickets.get(ticket)
+        if not answers:
+            return
+        with self._lock:
+            text = answers.add(body)
+        if self._watch:
+            self._watch(text, *answers.progress)
+
+    def _queues_to_measure(self) -> set[str]:
+        """Return the queues of which an option wants the length, by the names that the broker knows."""
+        inventory = self._inventory
+        named = {*inventory.backlogs, *(inventory.queues if "" in inventory.backlogs else ())} - {""}
+        own_names: dict[str, set[str]] = {}
+        for queue in self._queues:
+            own_names.setdefault(queue.known_as, set()).add(str(queue))
+        measured = {own for name in named for own in own_names.get(name, {name})}
+        return measured.union(map(str, self._queues) if "" in inventory.backlogs else ())

@@ -1,0 +1,229 @@
+"""The connection to the broker: kombu, told what to do and put into words. All of it may hang."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from check_celery_workers.errors import CannotJudge, SourceError, Unreachable
+from check_celery_workers.node import printable
+from check_celery_workers.replies.question import Question
+from check_celery_workers.sources.broker.address import Address
+from check_celery_workers.sources.broker.options import SETTINGS, check_names, ssl_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from kombu import Message
+
+OLDEST = (5, 2)  # of kombu
+
+_INSTALL = "pip install 'check_celery_workers[broker]', on Debian python3-kombu, python3-redis and python3-packaging"
+# For how many seconds to try to connect, before the next of several addresses is tried.
+_CONNECT = 5.0
+# A worker throws a question away that is older, by the clocks of both hosts.
+_EXPIRES = 60.0
+# For how many seconds to listen before looking at the clock again.
+SLICE = 0.2
+_NOT_THERE, _ANOTHERS = 404, 405
+_ECHO = "echo"
+_NO_EXCHANGE = "The broker has no exchange %s: no worker has ever listened on this virtual host"
+
+try:
+    import kombu
+    from kombu.pidbox import Mailbox
+    from kombu.transport import TRANSPORT_ALIASES, get_transport_cls
+
+    from check_celery_workers.sources.broker import serializers
+except ImportError as error:
+    raise CannotJudge(f"--broker needs kombu, and {error.name or 'it'} is not installed: {_INSTALL}") from None
+
+
+class Connection:
+    """A connection to the broker, and a queue of its own there, where workers put their replies."""
+
+    def __init__(self, address: Address, receive: Callable[[str, object], None]) -> None:
+        """`receive` gets the ticket of the question that a reply is for, and what the reply says.
+
+        Raises CannotJudge if the address or kombu does not serve.
+        """
+        if kombu.VERSION[:2] < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            raise CannotJudge(f"kombu {kombu.__version__} is too old, --broker needs {oldest} or later")
+        # Nothing but the verdict is printed.
+        logging.disable(logging.CRITICAL)
+        warnings.simplefilter("ignore")
+        self._problem: SourceError | None = None  # why replies may be lacking
+        self.description = f"kombu {kombu.__version__}, {address.shown}"
+        self._address, self._receive = address, receive
+        self._heard_itself = False
+
+    def open(self) -> None:
+        """Connect. Raises Unreachable if that is not possible, CannotJudge if it should not be tried."""
+        self.close()
+        self._problem = None
+        with self._explained("cannot be reached"):
+            self._kombu = self._connect()
+            self._open_mailbox()
+
+    def ask(self, question: Question) -> str:
+        """Ask all workers; return the ticket that their replies have. Raises Unreachable."""
+        ticket = kombu.uuid()
+        with self._explained("does not take the question"):
+            try:
+                # The part of kombu's `multi_call` before it waits: how long to wait is known here.
+                self._mailbox._publish(  # noqa: SLF001
+                    question.wire, {}, reply_ticket=ticket, channel=self._channel, timeout=_EXPIRES
+                )
+            except self._kombu.channel_errors as error:
+                if _code(error) != _NOT_THERE:
+                    raise
+                raise NobodyListensError(_NO_EXCHANGE % self._mailbox.exchange.name) from None
+        return str(ticket)
+
+    def listen(self, seconds: float) -> None:
+        """Wait for a reply, at most so long. Raises SourceError if the connection is lost."""
+        with self._explained("was lost"), suppress(socket.timeout):
+            self._kombu.drain_events(timeout=seconds)
+
+    def check(self, seconds: float) -> None:
+        """Raise SourceError if replies are lacking for another reason than that nobody has sent them.
+
+        A message to the own queue must come back in this time: if it does not, those of workers do not either.
+        """
+        if self._problem:
+            raise self._problem
+        self._heard_itself = False
+        with self._explained("was lost"):
+            producer = kombu.Producer(self._channel, auto_declare=False)
+            mailbox = self._mailbox
+            producer.publish(
+                {}, exchange=mailbox.reply_exchange.name, routing_key=mailbox.oid, headers={"ticket": _ECHO}
+            )
+        end = time.monotonic() + seconds
+        while not (self._heard_itself or self._problem) and time.monotonic() < end:
+            self.listen(SLICE)
+        if self._problem or not self._heard_itself:
+            raise self._problem or Unreachable(f"the broker {self._address.shown} delivers no messages any more")
+
+    def lengths(self, queues: Iterable[str]) -> dict[str, int | None]:
+        """Return how many messages wait in each of these queues, None: it does not exist. Raises SourceError."""
+        found: dict[str, int | None] = {}
+        with self._explained("does not tell the length of a queue"):
+            # On Redis an answer is awaited on the first channel.
+            channel = self._kombu.channel()
+            for queue in queues:
+                code, length = self._length(channel, queue)
+                if code:
+                    # AMQP closes the channel with it.
+                    channel = self._kombu.channel()
+                if code != _ANOTHERS:
+                    found[queue] = length
+            channel.close()
+        return found
+
+    def _length(self, channel: Any, queue: str) -> tuple[int, int | None]:  # noqa: ANN401 -- one of kombu's
+        """Return how many messages wait in a queue, after the code of the refusal, 0 if there is none."""
+        try:
+            return 0, channel.queue_declare(queue, passive=True).message_count
+        except self._kombu.channel_errors as error:
+            code = _code(error)
+            if code not in {_NOT_THERE, _ANOTHERS}:
+                raise
+            # Without messages there is no queue, but where a broker knows queues of its own.
+            return code, None if self._is_amqp else 0
+
+    def close(self) -> None:
+        """Leave nothing on the broker."""
+        with suppress(Exception):
+            self._consumer.cancel()
+            self._channel.after_reply_message_received(self._queue.name)
+        with suppress(Exception):
+            self._kombu.release()
+
+    @property
+    def _is_amqp(self) -> bool:
+        return bool(self._kombu.transport.driver_type == "amqp")
+
+    def _connect(self) -> kombu.Connection:
+        address = self._address
+        for scheme in address.schemes:
+            if scheme.partition("+")[0] not in TRANSPORT_ALIASES:
+                # kombu would import it.
+                raise CannotJudge(f"kombu knows no broker {printable(scheme)}://")
+        transport = get_transport_cls(address.schemes[0].partition("+")[0])
+        options = {name: value for name, value in address.options.items() if name not in SETTINGS}
+        check_names(transport, options)
+        driver = transport.driver_type
+        if driver == "redis":
+            # kombu would put messages back into their queue that workers hold for longer than it knows of.
+            options = {"socket_connect_timeout": _CONNECT, **options, "ack_emulation": False}
+        elif driver == "amqp":
+            options["on_blocked"] = self._refuse
+        ssl = ssl_options(address.options.get("ssl"), driver)
+        connection = kombu.Connection(address.url, ssl=ssl, connect_timeout=_CONNECT, transport_options=options)
+        tries = max(1, len(address.schemes) - 1)
+        connection.ensure_connection(max_retries=tries, interval_start=0, interval_step=0, interval_max=0)
+        return connection
+
+    def _open_mailbox(self) -> None:
+        options = self._address.options
+        mailbox = Mailbox(
+            str(options.get("control_exchange", "celery")),
+            type="fanout",
+            serializer=str(options.get("serializer", "json")),
+        )
+        self._mailbox = mailbox(self._kombu)
+        # Workers have made it: where it is not, none has ever listened. To ask needs no right to make it.
+        self._mailbox.exchange.passive = self._is_amqp
+        self._queue = self._mailbox.reply_queue
+        # It goes with the connection, also where kombu is older.
+        self._queue.exclusive = True
+        self._channel = self._kombu.default_channel
+        self._consumer = kombu.Consumer(self._channel, [self._queue], on_message=self._take, no_ack=True)
+        self._consumer.consume()
+
+    def _take(self, message: Message) -> None:
+        ticket = message.headers.get("ticket", "")
+        if ticket == _ECHO:
+            self._heard_itself = True
+            return
+        try:
+            self._receive(ticket, serializers.read(message))
+        except SourceError as error:
+            self._problem = error
+
+    def _refuse(self, reason: str) -> NoReturn:
+        # From within kombu, which may wait for an answer that does not come.
+        raise Unreachable(f"the broker takes no messages: {self._address.hide(str(reason))}")
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Put into words what is raised inside: `what` of the broker's did not work."""
+        address = self._address
+        try:
+            yield
+        except CannotJudge:
+            raise
+        except ImportError as error:
+            reason = address.hide(str(error))
+            raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {_INSTALL}") from None
+        except Exception as error:  # noqa: BLE001 -- whatever a library raises
+            reason = address.hide(str(error) or type(error).__name__)
+            raise Unreachable(f"the broker {address.shown} {what}: {reason}") from None
+
+
+class NobodyListensError(SourceError):
+    """The broker does not know the exchange of the questions: no worker has ever listened there."""
+
+
+def _code(error: Exception) -> int:
+    """Return the number in what a channel refuses, 0 if there is none."""
+    found = re.search(r"\b(40[345])\b", f"{getattr(error, 'reply_code', '')} {getattr(error, 'code', '')} {error}")
+    return int(found[1]) if found else 0

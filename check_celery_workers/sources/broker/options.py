@@ -1,0 +1,57 @@
+"""What the application sets besides its URL, as kombu wants it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import ssl
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from difflib import get_close_matches
+
+from check_celery_workers.errors import UsageError
+from check_celery_workers.node import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# What is no option of a transport, but a setting that matters here.
+SETTINGS = {"control_exchange", "serializer", "ssl"}
+
+
+def check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN401 -- a class of kombu's
+    """Raise UsageError for an option that neither we nor the transport knows: kombu would drop it."""
+    channel = getattr(transport, "Channel", None)
+    known = {*SETTINGS, *getattr(channel, "from_transport_options", ())}
+    if transport.driver_type == "amqp":
+        known.update(inspect.signature(transport.Connection).parameters)
+    # The others are read where they are used.
+    with suppress(OSError, TypeError):
+        source = inspect.getsource(sys.modules[transport.__module__])
+        known.update(re.findall(r"transport_options(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
+    for name in options:
+        if name not in known or name.startswith("on_"):
+            near = get_close_matches(name, known, n=1)
+            meant = f", did you mean {near[0]}?" if near else ""
+            raise UsageError(f"--broker-options: {printable(name)} is no option of this broker{meant}")
+
+
+def ssl_options(value: object, driver: str) -> object:
+    """Return `broker_use_ssl` as kombu wants it: the names of Redis begin with ssl_, those of AMQP do not."""
+    if not value:
+        return False
+    settings = value if isinstance(value, dict) else {"cert_reqs": "CERT_REQUIRED"} if driver == "redis" else None
+    if settings is None:
+        return True
+    prefix = "ssl_" if driver == "redis" else ""
+    named = {prefix + name.removeprefix("ssl_"): setting for name, setting in settings.items()}
+    required = named.get(f"{prefix}cert_reqs")
+    if isinstance(required, str):
+        try:
+            named[f"{prefix}cert_reqs"] = ssl.VerifyMode[required.rpartition(".")[2].upper()]
+        except KeyError:
+            names = ", ".join(mode.name for mode in ssl.VerifyMode)
+            raise UsageError(f"--broker-options: cert_reqs is one of {names}") from None
+    return named

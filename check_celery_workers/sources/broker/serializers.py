@@ -1,0 +1,74 @@
+"""What a message of a worker says, whatever its application writes messages in."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from importlib import import_module
+
+from kombu import serialization
+
+from check_celery_workers.errors import SourceError
+from check_celery_workers.node import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kombu import Message
+
+PICKLE = "application/x-python-serialize"
+# What is lacking where a message of this type cannot be read.
+_PACKAGES = {"application/x-yaml": ("yaml", "PyYAML"), "application/x-msgpack": ("msgpack", "msgpack")}
+
+
+class _Placeholder:
+    """Stands for an object of any class: takes whatever a pickle does to it, and does nothing."""
+
+    def __new__(cls, *_args: object, **_named: object) -> _Placeholder:
+        return object.__new__(cls)
+
+    def __setstate__(self, _state: object) -> None:
+        """Forget the state."""
+
+    def __setitem__(self, _key: object, _value: object) -> None:
+        """Forget the item of a dictionary of some class."""
+
+    def append(self, _item: object) -> None:
+        """Forget the item of a list of some class."""
+
+    extend = add = append
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, _module: str, _name: str) -> type:
+        """Return what stands for any class and function: nothing is imported, nothing is called."""
+        return _Placeholder
+
+
+def _read_pickle(data: bytes) -> object:
+    # Strings of Python 2 are bytes.
+    return _Unpickler(io.BytesIO(data), encoding="utf-8", errors="replace").load()
+
+
+# Instead of kombu's, which imports and calls what a message says.
+serialization.register("pickle", pickle.dumps, _read_pickle, content_type=PICKLE, content_encoding="binary")
+
+
+def read(message: Message) -> object:
+    """Return what a message says. Raises SourceError, with its type and what would read it, if it cannot be read."""
+    content_type = str(message.content_type)
+    package, name = _PACKAGES.get(content_type, ("", ""))
+    try:
+        if package:
+            import_module(package)
+        body = serialization.loads(message.body, content_type, message.content_encoding, accept={content_type})
+    except ImportError:
+        raise SourceError(f"a reply is written in {content_type}, install {name} to read it") from None
+    except Exception as error:  # noqa: BLE001 -- whatever a library says of what somebody else has written
+        raise SourceError(f"a reply in {printable(content_type)} cannot be read: {type(error).__name__}") from None
+    if not isinstance(body, dict):
+        readable = "JSON, pickle, YAML and msgpack can"
+        raise SourceError(f"a reply in {printable(content_type)} cannot be read, only {readable}")
+    return body
