@@ -66,7 +66,7 @@ def build(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the speed, which takes minutes; --quick only sees whether the benchmarks run."""
-    session.install("-q", "-e", ".[test]")
+    session.install("-q", "-e", ".[test]", "django")
     session.run("python", "-m", "benchmarks", *session.posargs, env=HELPERS)
 
 

@@ -47,11 +47,12 @@ def describe(settings: Settings) -> tuple[str, int]:
     from check_celery_workers.expected.baseline import baseline
 
     inquiry = _ask(settings, Inventory())
-    texts, found = inquiry.asked[0].texts, Comparison(Inventory(), inquiry)
-    # Whatever is expected later: nothing may be in doubt now.
-    doubt = doubt_about(texts, lacking=True) or doubt_about(texts, lacking=False)
-    if doubt:
-        raise CannotJudge(explain_doubt(doubt, found))
+    found = Comparison(Inventory(), inquiry)
+    for asked in inquiry.asked:
+        # Whatever is expected later: nothing may be in doubt now.
+        doubt = doubt_about(asked.texts, lacking=True) or doubt_about(asked.texts, lacking=False)
+        if doubt:
+            raise CannotJudge(explain_doubt(doubt, found))
     if not found.replies.count and not found.beats:
         raise CannotJudge("no worker replied, so there is nothing to write")
     lines = baseline(found.replies.groups, found.replies.consumers(), found.beats)

@@ -237,7 +237,8 @@ def test_a_terminal_on_standard_input_is_unknown_at_once() -> None:
     finally:
         os.close(own)
         os.close(terminal)
-    reason = "standard input is a terminal, use --broker or -- COMMAND, or pipe the text of `celery status` into it (see --help)"
+    ways = "use --broker or -- COMMAND, or pipe the text of `celery status` into it (see --help)"
+    reason = f"standard input is a terminal, {ways}"
     assert (done.stdout, done.stderr, done.returncode) == (f"CELERY WORKERS UNKNOWN - {reason}\n", "", UNKNOWN)
 
 

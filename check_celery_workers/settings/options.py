@@ -40,9 +40,10 @@ off its number is CRITICAL, any unexpected or duplicate worker WARNING, and
 servers are counted but never raise an alert.
 
 examples:
+  check_celery_workers --baseline --broker /etc/celery_broker > FILE
+  check_celery_workers -f FILE --broker /etc/celery_broker
   check_celery_workers worker-4@serverA -- celery -A proj inspect {} -t 10
   celery -A proj status -t 10 2>&1 | check_celery_workers worker-4@serverA
-  check_celery_workers --baseline -- celery -A proj inspect {} > FILE
 
 exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (cannot judge; wrong usage)
 """
@@ -56,8 +57,9 @@ def parser() -> argparse.ArgumentParser:
         prog="check_celery_workers",
         usage="%(prog)s [OPTION]... [EXPECTED]... [-- COMMAND [ARG]...]",
         description="Check that the expected Celery workers are online, consume from their queues\n"
-        "and work. The output of `celery status` or `celery inspect` is read from\n"
-        "standard input, or COMMAND is run to get it.",
+        "and work, and that tasks do not pile up. The plugin asks the workers over the\n"
+        "broker (--broker), or runs COMMAND, or reads the output of `celery status` or\n"
+        "`celery inspect` from standard input.",
         epilog=_EPILOG,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=79, max_help_position=26),
         allow_abbrev=False,
@@ -133,7 +135,7 @@ def _add_asking(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    baseline = "print EXPECTED lines for the workers and queues online now, and exit 0"
+    baseline = "print EXPECTED lines for the workers, beats and queues online now, and exit 0"
     add("--baseline", action="store_true", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
     verbose = "list the workers online; -vv: explain each state; -vvv: add the raw status text"

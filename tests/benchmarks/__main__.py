@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from brokers import Redis
 from fleet import Fleet as Workers
 
 from benchmarks.fleets import Fleet, lone_workers, other_fleets, slow_patterns, usual_fleet, write_text
@@ -35,6 +36,26 @@ for line in sys.stdin:
     if match(line):
         answered += 1
 print(answered, "workers")
+"""
+
+# An application of Django's with nothing of its own.
+DJANGO = """
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=[
+        *("django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"),
+        *("django.contrib.messages", "django.contrib.staticfiles"),
+    ],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+
+from django.contrib import admin
+from proj import app
+
+admin.autodiscover()
 """
 
 # Prints a text line by line, each when the one before it has been read, and then goes on until it is stopped.
@@ -59,7 +80,7 @@ class Installed:
         self.one_file = str(directory / "check_celery_workers.pyz")
         build = CLONE / "contrib" / "zipapp" / "build.py"
         for command in (
-            ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile", CLONE),
+            ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--compile", f"{CLONE}[broker]"),
             (build, "--python", self.python, "--output", self.one_file),
         ):
             subprocess.run((self.python, *command), env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}, check=True)
@@ -80,6 +101,7 @@ def main() -> None:
         show(deadline(installed, directory, *((1, 10, 200) if quick else (5, 1000, 20_000))))
         if not quick:
             show(command(installed, 5))
+        show(asking(installed, directory, 1 if quick else 5))
 
 
 def machine() -> str:
@@ -195,6 +217,45 @@ def command(installed: Installed, rounds: int) -> Iterator[tuple[str, ...]]:
         )
     for timing in timings:
         yield timing.case.name, f"{timing.seconds:.2f}", timing.against(timings[0])
+
+
+def asking(installed: Installed, directory: Path, rounds: int) -> Iterator[tuple[str, ...]]:
+    """Yield the table of asking over the broker against a COMMAND, with one question and with two."""
+    yield "two real workers on Redis, all well", "seconds", "of a processor", "times one question to COMMAND"
+    redis = directory / "redis"
+    redis.mkdir()
+    with Redis(redis) as broker, Workers(broker=broker.url) as workers:
+        workers.start("worker-0@a", "worker-1@a")
+        (workers.directory / "shop.py").write_text(DJANGO, encoding="utf-8")
+        plugin = (installed.plugin, "worker-2@a", "-t", "30")
+        inspect = [*workers.inspect_command("-t", "10")]
+        with_django = ["shop" if word == "proj" else word for word in inspect]
+        two = ("--task-limit", "600")
+        commands = {
+            "`-- celery -A proj inspect {} -t 10`, one question": (*plugin, "--", *inspect),
+            "the same, two questions": (*plugin, *two, "--", *inspect),
+            "with a Django application, one question": (*plugin, "--", *with_django),
+            "with a Django application, two questions": (*plugin, *two, "--", *with_django),
+            "`--broker redis://...`, one question": (*plugin, "--broker", broker.url),
+            "the same, two questions and the backlogs": (
+                *plugin,
+                *two,
+                "--backlog-critical",
+                "9",
+                "--broker",
+                broker.url,
+            ),
+        }
+        says = "CELERY WORKERS OK - 2 of 2 workers online on 1 server | "
+        environment = {**workers.environment, **ENVIRONMENT}
+        cases = [
+            Case(name, command, says, cwd=workers.directory, environment=environment)
+            for name, command in commands.items()
+        ]
+        timings = interleave(rounds, *cases)
+    for timing in timings:
+        seconds, processor = f"{timing.seconds:.2f}", f"{timing.processor:.2f}"
+        yield timing.case.name, seconds, processor, f"{timing.processor / timings[0].processor:.2f}"
 
 
 if __name__ == "__main__":

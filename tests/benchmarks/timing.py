@@ -32,9 +32,10 @@ class Case(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One run of a case: seconds from start to end, and the most memory that it held, in KiB."""
+    """One run of a case: seconds from start to end, those of processors, and the most memory that it held, in KiB."""
 
     seconds: float
+    processor: float
     peak: int
 
 
@@ -48,6 +49,11 @@ class Timing(NamedTuple):
     def seconds(self) -> float:
         """The median."""
         return statistics.median(run.seconds for run in self.runs)
+
+    @property
+    def processor(self) -> float:
+        """The median of the seconds of processors, those of the processes that it started included."""
+        return statistics.median(run.processor for run in self.runs)
 
     @property
     def peak(self) -> str:
@@ -95,4 +101,4 @@ def _run(case: Case) -> Run:
         said = output.read(1000).decode()
     if not said.startswith(case.says):
         raise RuntimeError(f"{case.name}: {said}")
-    return Run(seconds, usage.ru_maxrss)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)

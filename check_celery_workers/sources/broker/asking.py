@@ -77,6 +77,8 @@ class Broker:
             return self._text([Output(Output.NOBODY)], None, str(failure))
         with self._lock:
             answers = self._answers.pop(question, None)
+            # What comes later comes too late.
+            self._tickets = {ticket: one for ticket, one in self._tickets.items() if one is not answers}
         if not answers or (failure and not answers.nodes):
             return self._text([], failure)
         output = answers.output()

@@ -118,6 +118,9 @@ class Connection:
         with self._explained("does not tell the length of a queue"):
             # On Redis an answer is awaited on the first channel.
             channel = self._kombu.channel()
+            steps = getattr(channel, "priority_steps", None)
+            if steps:
+                self.description += f", priorities {', '.join(map(str, steps))}"
             for queue in queues:
                 code, length = self._length(channel, queue)
                 if code:
