@@ -56,8 +56,9 @@ class Awaited:
 
     def hear(self, node: str, item: object) -> None:
         """Note something that a node listed: the name of a queue counts."""
-        if isinstance(item, str) and item in self._consumers:
-            self._consumers[item].add(node)
+        for name in {item, getattr(item, "known_as", item)} if self._consumers else ():
+            if name in self._consumers:
+                self._consumers[name].add(node)
 
 
 class _Tally:

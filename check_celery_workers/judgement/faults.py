@@ -44,7 +44,7 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
     absent = [name for name, length in comparison.backlogs.items() if length is None and inventory.names_queue(name)]
     for name in absent:
         yield Finding("queues", Finding.QUEUE, name, Cause(Cause.NOT_THERE), noun="queue")
-    consumers = replies.consumers() if queues else {}
+    consumers = replies.consumers(by_any_name=True) if queues else {}
     unheard = len(replies.unheard(ACTIVE_QUEUES)) if queues else 0
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
     for name, limit in queues.items():

@@ -24,7 +24,7 @@ class Answers:
         self.question = question
         self.nodes: set[str] = set()  # who has answered
         self.heard = 0.0  # when the last of them did, a time of `time.monotonic` in seconds
-        self._round: set[str] = set()  # who has answered since it was asked the last time
+        self._rounds, self._round = 0, set[str]()  # how often it was asked; who has answered since the last time
         self._awaited: Awaited | None = None
         self._output = Output()
 
@@ -35,6 +35,7 @@ class Answers:
 
     def begin(self) -> None:
         """Note that it is asked, maybe not for the first time."""
+        self._rounds += 1
         self._round.clear()
 
     def tell(self, awaited: Awaited | None) -> None:
@@ -89,7 +90,7 @@ class Answers:
                 self._output.unread.add(node)
                 yield "    * ...\n"
                 continue
-            if item not in (self._output.bodies.get(node) or ()):
+            if self._rounds <= 1 or item not in (self._output.bodies.get(node) or ()):
                 self._output.hold(node, item)
             if self._awaited:
                 self._awaited.hear(node, item)

@@ -1,0 +1,162 @@
+"""What workers answer over the broker and what Celery prints of the same answers come to the same verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from examples import examples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.node import split_node
+from check_celery_workers.plugin import Workers, judge
+from check_celery_workers.replies.answers import Answers
+from check_celery_workers.replies.inquiry import Inquiry, Text
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, PING, Question
+from check_celery_workers.replies.text import TextReader
+from check_celery_workers.settings.settings import parse
+
+NODES = st.sampled_from(["w-1@a", "w-2@a", "w-02@a", "w-3@b", "v@b", "celerybeat@a", "celerybeat@b"])
+QUEUE = st.builds(
+    lambda name, alias: {"name": name, "exchange": {"name": name}, "routing_key": name, "alias": alias},
+    st.sampled_from(["emails", "bcast.1", "it's"]),
+    st.sampled_from([None, "news"]),
+)
+TASK = st.builds(
+    lambda number, started: {
+        "id": f"id-{number}",
+        "name": f"shop.task{number % 3}",
+        "args": ["x, 'name': 'y'"],
+        "kwargs": {},
+        "type": "t",
+        "hostname": "w@a",
+        "time_start": started,
+        "acknowledged": True,
+        "delivery_info": {"exchange": ""},
+        "worker_pid": 1,
+    },
+    st.integers(0, 9),
+    st.sampled_from([None, 1.5, 4e9]),
+)
+ERROR = st.just({"error": "KeyError('5',)"})
+ANSWERS = {
+    ACTIVE_QUEUES: st.one_of(st.lists(QUEUE, max_size=3), ERROR),
+    ACTIVE: st.one_of(st.lists(TASK, max_size=3), ERROR),
+    PING: st.just({"ok": "pong"}),
+}
+OPTIONS = st.sampled_from(
+    [
+        ("w-3@a", "v@b", "--queue", "emails=2"),
+        ("*@*=2..4", "--beat", "celerybeat@*", "--queue", "news=1"),
+        ("w-2..3@a", "--task-limit", "0.5", "--beat", "celerybeat@a"),
+        ("--queue", "emails", "--task-limit", "shop.task1=1", "--task-limit", "1000"),
+    ]
+)
+
+
+@st.composite
+def replies(draw: st.DrawFn) -> tuple[Question, list[tuple[str, Any]]]:
+    """Draw a question and who answers what to it, some twice."""
+    question = draw(st.sampled_from([ACTIVE_QUEUES, ACTIVE, PING]))
+    return question, draw(st.lists(st.tuples(NODES, ANSWERS[question]), min_size=1, max_size=8))
+
+
+def printed(answers: list[tuple[str, Any]]) -> str:
+    """Return what `celery inspect` prints of these."""
+    lines = []
+    for node, answer in answers:
+        if isinstance(answer, dict):
+            lines += [f"->  {node}: {'ERROR' if 'error' in answer else 'OK'}", f"        {next(iter(answer.values()))}"]
+        else:
+            lines += [f"->  {node}: OK", *(f"    * {item!r}" for item in answer)]
+            lines += [] if answer else ["    - empty -"]
+    return "\n".join([*lines, "", f"{len({node for node, _ in answers})} nodes online.", ""])
+
+
+def verdict(options: tuple[str, ...], question: Question, text: Text) -> tuple[str, int]:
+    """Return the output on a text, all of which answers this question, and the exit code."""
+    settings = parse(options)
+    inventory = Inventory(None, settings.ignore, vars(settings))
+    for expected in settings.expected:
+        inventory.expect(expected)
+    for option in ("queue", "beat"):
+        for value in getattr(settings, option):
+            inventory.expect_option(option, value)
+    inquiry = Inquiry()
+    inquiry.add(question, [text])
+    judged, code = judge(Workers(lambda: inquiry, inventory, settings.deadline), settings.thresholds)
+    return judged.output(), code
+
+
+@examples(300)
+@given(drawn=replies(), options=OPTIONS)
+def test_both_ways_come_to_the_same_verdict(
+    drawn: tuple[Question, list[tuple[str, Any]]], options: tuple[str, ...]
+) -> None:
+    question, said = drawn
+    answers, reader = Answers(question), TextReader(question)
+    for node, answer in said:
+        answers.add({node: answer})
+    reader.feed(printed(said))
+    over_broker = Text([answers.output()], None, (), is_blank=False)
+    assert verdict(options, question, over_broker) == verdict(options, question, reader.finish())
+
+
+@examples(100)
+@given(drawn=replies(), told_after=st.integers(0, 8))
+def test_who_waits_is_told_what_came_before_and_what_comes_then(
+    drawn: tuple[Question, list[tuple[str, Any]]], told_after: int
+) -> None:
+    question, said = drawn
+    inventory = Inventory()
+    inventory.expect("w-2@a")
+    inventory.expect("celerybeat@a")
+    inventory.expect_option("queue", "emails=1")
+    late, early = Awaited(inventory), Awaited(inventory)
+    answers, at_once = Answers(question), Answers(question)
+    at_once.tell(early)
+    for place, (node, answer) in enumerate(said):
+        if place == told_after:
+            answers.tell(late)
+        answers.add({node: answer})
+        at_once.add({node: answer})
+    answers.tell(late)
+    assert (late.missing, late.replied) == (early.missing, early.replied)
+    assert answers.progress == (early.replied, early.expected) == (len({split_node(n) for n, _ in said}), 3)
+
+
+def test_what_is_no_answer_is_passed_over() -> None:
+    answers = Answers(PING)
+    assert answers.add(["w@a"]) == answers.add({1: {"ok": "pong"}}) == ""
+    assert answers.progress == (0, 0)
+    assert answers.output().end == answers.output().NOBODY
+
+
+def test_another_round_is_no_duplicate() -> None:
+    answers = Answers(PING)
+    for _ in range(2):
+        answers.begin()
+        answers.add({"w@a": {"ok": "pong"}})
+    assert answers.output().replies.duplicates == set()
+
+
+def test_shows_what_comes_as_celery_prints_it_without_arguments() -> None:
+    task = {"id": "1", "name": "shop.pay", "args": ["secret"], "time_start": None}
+    said = [
+        Answers(ACTIVE).add({"w@a": [task, 5]}),
+        Answers(ACTIVE_QUEUES).add({"w@a": [{"name": "emails", "routing_key": "x"}]}),
+        Answers(ACTIVE_QUEUES).add({"w@a": []}),
+        Answers(PING).add({"w@a": {"ok": "pong"}}),
+        Answers(PING).add({"w@a": {"error": "no"}}),
+        Answers(PING).add({"w@a": None}),
+    ]
+    assert said == [
+        "->  w@a: OK\n    * shop.pay\n    * ...\n",
+        "->  w@a: OK\n    * emails\n",
+        "->  w@a: OK\n    - empty -\n",
+        "->  w@a: OK\n        pong\n",
+        "->  w@a: ERROR\n        no\n",
+        "->  w@a: OK\n        ...\n",
+    ]
