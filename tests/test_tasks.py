@@ -585,7 +585,9 @@ def python2(tasks: Iterable[dict[str, object]]) -> str:
 
 @pytest.mark.parametrize("form", [lines, python2], ids=["Celery-5", "Celery-3"])
 def test_a_task_counts_once_however_often_it_is_listed(form: Callable[[Iterable[dict[str, object]]], str]) -> None:
-    first, second = task(*EXPORT), {**task(*EXPORT), "id": "another"}
+    first = task(*EXPORT)
+    # Two tasks of one name that started at the same moment are two.
+    second = {**first, "id": "another"}
     reply = f"-> w@a: OK\n{form([first])}"
     once = check("w@a", *LIMIT, text=f"{reply}{reply}")
     assert once.findings == ["Worker w@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]
@@ -599,8 +601,11 @@ def test_tasks_in_json(key: list[str]) -> None:
     running = {name: value for name, value in task(*EXPORT).items() if name not in key}
     waiting = {**task(*EXPORT), "time_start": None}
     reply = json.dumps({"w@a": [running]}) + "\n"
-    outcome = check("w@a", *LIMIT, text=reply + reply)
-    assert outcome.findings == ["Worker w@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"]
+    once = "Worker w@a was malfunctioning, it has run shop.tasks.export for 3 h 12 min"
+    assert check("w@a", *LIMIT, text=reply + reply).findings == [once]
+    another = {**running, **({} if key else {"id": "another"})}
+    both = check("w@a", *LIMIT, text=json.dumps({"w@a": [running, another]}) + "\n")
+    assert both.findings == [once if key else f"{once}, 2 tasks over their limit"]
     nothing = "CELERY WORKERS UNKNOWN - the text tells no running tasks, ask inspect active\n"
     assert check("w@a", *LIMIT, text=json.dumps({"w@a": [waiting]}) + "\n") == Outcome(nothing, UNKNOWN)
 
