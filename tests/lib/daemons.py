@@ -86,6 +86,16 @@ def application(fleet: Fleet) -> dict[str, str]:
     }
 
 
+def over_broker(fleet: Fleet) -> dict[str, str]:
+    """Return the changes that make the broker of the fleet, a real one, that of a file in contrib.
+
+    Whoever is missing is waited for that long: enough for all others on a slow machine.
+    """
+    file = fleet.directory / "celery_broker"
+    file.write_text(f"{fleet.broker}\n", encoding="ascii")
+    return {"--broker /etc/celery_broker": f"--broker {file} --reply-timeout 15 --timeout 200"}
+
+
 def command_of(page: str, start: str, changes: Mapping[str, str] | None = None) -> str:
     """Return the one command of a page in contrib that starts like this, with changes as in `adapted`."""
     lines = [line.strip() for line in (CONTRIB / page).read_text(encoding="utf-8").splitlines() if line[:4] == "    "]

@@ -218,7 +218,8 @@ def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
     nrpe = adapted(
         "nrpe/celery_workers.cfg",
         {
-            f"{INSTALLED} --timeout 25": f"{PLUGIN} --timeout 200",
+            INSTALLED: PLUGIN,
+            "--timeout 25": "--timeout 200",
             "-u shopuser": "-u root",
             "emails=2..": "celery=2..",
             **patient,
