@@ -106,7 +106,9 @@ def test_every_option(tmp_path: Path) -> None:
             "conf.d/commands.conf": director.run("command", "show", "celery_workers"),
             "conf.d/templates.conf": director.run("service", "show", "Celery workers"),
             "conf.d/celery_workers_services.conf": SERVICES,
-            "conf.d/hosts.conf": host("full", "locally", every_variable()) + host("bare", "locally", {}) + FROM_TEMPLATE,
+            "conf.d/hosts.conf": host("full", "locally", every_variable())
+            + host("bare", "locally", {})
+            + FROM_TEMPLATE,
         }
     with Icinga2(tmp_path / "icinga2", recorder(tmp_path / "plugins"), files).running() as icinga:
         assert_every_option(arguments(icinga.result("full")))
