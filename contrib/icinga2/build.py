@@ -36,8 +36,8 @@ CHECK_COMMAND = """\
  *   vars.celery_workers_command = [
  *     "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir=/srv/shop", "inspect", "{}", "-t", "10"
  *   ]
- * One of celery_workers_broker and celery_workers_command is needed, because Icinga gives the plugin no text to read. The
- * plugin replaces {} by the question; Icinga leaves it alone. Write $$ for $ in all of them.
+ * Either celery_workers_broker or celery_workers_command is needed, because Icinga gives the plugin no text to read. In
+ * the latter the plugin replaces {} by the question; Icinga leaves it alone. Write $$ for $ in all of them.
  */
 
 object CheckCommand "celery_workers" {
