@@ -18,7 +18,7 @@ from daemons import adapted, application, celery_of, children, confinement, daem
 from fleet import Fleet
 from paths import CONTRIB
 from processes import run_merged
-from running import OK, PLUGIN, UNKNOWN, Outcome, outcome_of, timeless
+from running import OK, PLUGIN, UNKNOWN, Outcome, timeless
 
 pytestmark = pytest.mark.daemon
 
