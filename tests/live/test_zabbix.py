@@ -72,7 +72,16 @@ def items(text: str) -> dict[str, str]:
         match["name"] or "state": match["all"]
         for match in re.finditer(r"`(?P<all>(?:\^CELERY| (?P<name>\w+)=)[^`]*)`", page)
     }
-    assert list(patterns) == ["state", "missing", "online", "malfunctioning", "unexpected", "queues", "oldest_task"]
+    assert list(patterns) == [
+        "state",
+        "missing",
+        "online",
+        "malfunctioning",
+        "unexpected",
+        "queues",
+        "oldest_task",
+        "backlog",
+    ]
     return {name: found[1] for name, pattern in patterns.items() if (found := re.search(pattern, text))}
 
 
