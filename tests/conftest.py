@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from daemons import WORKERS
+from brokers import Redis
+from daemons import WORKERS, executable
 from fleet import Fleet
 from processes import all_ended
 
@@ -23,9 +24,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """The workers that the files in contrib expect, all online; a test that changes that changes it back."""
-    with Fleet() as fleet, fleet.ending_with_the_last_reply():
+    executable("redis-server", package=Redis.package)
+    directory = tmp_path_factory.mktemp("redis")
+    with Redis(directory) as broker, Fleet(broker=broker.url) as fleet, fleet.ending_with_the_last_reply():
         fleet.start(*WORKERS)
         yield fleet
 

@@ -18,6 +18,7 @@ OPTIONS = {option.name: option for option in options()}
 NOT_THE_PLUGINS = {
     "--enable-command-args": "configure of NRPE",
     "--failed": "systemctl",
+    "--json": "icingacli",
     "--now": "systemctl",
     "--output": "contrib/zipapp/build.py",
     "--python": "contrib/zipapp/build.py",

@@ -63,6 +63,7 @@ def test_the_man_page_describes_every_option_and_has_the_usual_sections() -> Non
         ),
         pytest.param(["w-2@a", "--first-index", ""], ["auto", "0", "1"], id="the choices of an option"),
         pytest.param(["--expect-file", str(CONTRIB / "ma")], [str(CONTRIB / "man")], id="a file"),
+        pytest.param(["--broker", str(CONTRIB / "ma")], [str(CONTRIB / "man")], id="a file instead of a URL"),
         pytest.param(["w-2@a", "--", "celery", "--"], [""], id="nothing of the COMMAND"),
     ],
 )

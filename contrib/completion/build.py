@@ -17,7 +17,8 @@ def completion() -> str:
     """Return the script, which the plugin itself has no part in."""
     options = parser()
     for action in options._actions:  # noqa: SLF001 # there is no other way to the actions of a finished parser
-        if action.metavar == "FILE":
+        # The last two may be a path as well.
+        if action.metavar in {"FILE", "URL", "JSON"}:
             action.complete = shtab.FILE  # type: ignore[attr-defined] # that is how shtab wants to be told
     script = shtab.complete(options, "bash")
     # After the -- comes a command: let bash complete what the options do not.

@@ -11,6 +11,8 @@ _shtab_check_celery_workers_option_strings=(-e --expect -f --expect-file --queue
 
 _shtab_check_celery_workers__f_COMPGEN=_shtab_compgen_files
 _shtab_check_celery_workers___expect_file_COMPGEN=_shtab_compgen_files
+_shtab_check_celery_workers___broker_COMPGEN=_shtab_compgen_files
+_shtab_check_celery_workers___broker_options_COMPGEN=_shtab_compgen_files
 
 _shtab_check_celery_workers___first_index_choices=(auto 0 1)
 

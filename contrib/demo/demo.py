@@ -10,6 +10,7 @@ when the demo ends, also if you interrupt it. It exits with 0 if each check said
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -25,7 +26,11 @@ from typing import NoReturn
 CLONE = Path(__file__).resolve().parents[2]
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
+# What the application and --broker-options both say.
+OPTIONS = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+
 APP = """\
+import json
 import time
 import uuid
 from pathlib import Path
@@ -36,12 +41,7 @@ from kombu.utils.json import dumps
 
 app = Celery("proj", broker="filesystem://")
 app.conf.broker_connection_retry_on_startup = True
-app.conf.broker_transport_options = {
-    "data_folder_in": "queue",
-    "data_folder_out": "queue",
-    "control_folder": "control",
-    "polling_interval": 0.2,
-}
+app.conf.broker_transport_options = {"polling_interval": 0.2, **json.loads(Path("broker.json").read_text())}
 
 
 @app.task(name="proj.export", ignore_result=True)
@@ -75,6 +75,7 @@ QUIET = ("--without-gossip", "--without-mingle")
 
 WARNING, CRITICAL = 1, 2
 ASK = "-- celery -A proj inspect {} -t 2"
+BROKER = '--broker filesystem:// --broker-options "$PWD/broker.json"'
 
 
 class Stage:
@@ -138,6 +139,7 @@ class Stage:
     def make_broker(self) -> None:
         """Write the Celery app and the directories that are its broker."""
         (self.directory / "proj.py").write_text(APP)
+        (self.directory / "broker.json").write_text(f"{json.dumps(OPTIONS)}\n")
         for name in ("queue", "control"):
             (self.directory / name).mkdir()
         for exchange in ("celery.pidbox", "reply.celery.pidbox", *WORKERS.values()):
@@ -212,7 +214,7 @@ def say(text: str) -> None:
 
 def show(stage: Stage) -> None:
     """Show a fleet that is well, and what can be wrong with it."""
-    say("This takes about 25 seconds.")
+    say("This takes about 30 seconds.")
     say("Installing the plugin and Celery into a temporary virtual environment ...")
     stage.install()
     say(f"Starting {len(WORKERS)} Celery workers ...")
@@ -249,6 +251,15 @@ def show(stage: Stage) -> None:
     say("\n# Nobody consumes from the queue that a new release uses: --queue shows it.")
     stage.type(
         f"check_celery_workers -f celery_workers --queue invoices {ASK}", CRITICAL, "Queue invoices is consumed by "
+    )
+
+    say("\n# A task waits there. The broker knows how many do: ask it, without Celery and without the application.")
+    stage.type("celery -A proj call proj.export --queue invoices")
+    stage.type("cat broker.json", 0, json.dumps(OPTIONS))
+    stage.type(
+        f"check_celery_workers -f celery_workers --backlog-critical invoices=0 {BROKER}",
+        CRITICAL,
+        "Queue invoices has a backlog of 1 task, more than 0\n",
     )
 
 

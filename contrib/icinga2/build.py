@@ -23,17 +23,21 @@ CHECK_COMMAND = """\
  *
  * Each option is a custom variable of the host or the service: celery_workers_<option>, with _ for -. Options that may
  * be repeated are arrays, flags are true, and celery_workers_verbose is a number.
+ *   vars.celery_workers_broker = "/etc/celery_broker"
+ *   vars.celery_workers_broker_options = "/etc/celery_broker_options"
  *   vars.celery_workers_expect = [ "worker-4@app1", "celery@web-*=2..8" ]
  *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
  *   vars.celery_workers_queue = [ "emails=2..", "reports" ]
  *   vars.celery_workers_task_limit = [ "shop.tasks.export=14400", "3600" ]
+ *   vars.celery_workers_backlog_critical = [ "emails=1000" ]
+ *   vars.celery_workers_beat = [ "celerybeat@app1" ]
  *   vars.celery_workers_unexpected_critical = 0
  *   vars.celery_workers_verbose = 2
  *   vars.celery_workers_command = [
  *     "/srv/shop/venv/bin/celery", "-A", "shop", "--workdir=/srv/shop", "inspect", "{}", "-t", "10"
  *   ]
- * celery_workers_command is always needed, because Icinga gives the plugin no text to read. The plugin replaces {} by
- * the question; Icinga leaves it alone. Write $$ for $ in all of them.
+ * Either celery_workers_broker or celery_workers_command is needed, because Icinga gives the plugin no text to read. In
+ * the latter the plugin replaces {} by the question; Icinga leaves it alone. Write $$ for $ in all of them.
  */
 
 object CheckCommand "celery_workers" {
@@ -49,7 +53,7 @@ object CheckCommand "celery_workers" {
 """
 
 
-# The first two exit with UNKNOWN, and the third refuses the COMMAND that Icinga always gives.
+# The first two exit with UNKNOWN, and the third refuses --broker and COMMAND, of which Icinga always gives one.
 LEFT_OUT = ("--help", "--version", "--no-command")
 
 
@@ -138,8 +142,8 @@ def basket() -> str:
         "timeout": "120",
         "arguments": {key: in_basket(attributes) for key, _, _, attributes in arguments()},
         "fields": [
-            {"datafield_id": number, "is_required": "y" if key == "--" else "n", "var_filter": None}
-            for number, (key, _, _, _) in enumerate(arguments(), 1)
+            {"datafield_id": number, "is_required": "n", "var_filter": None}
+            for number in range(1, len(arguments()) + 1)
         ],
     }
     fields: dict[str, dict[str, object]] = {

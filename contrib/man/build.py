@@ -17,9 +17,12 @@ from check_celery_workers.settings.options import parser
 
 FILES = r"""
 .TP
+.I /etc/celery_broker
+The usual place of the URL that \fB\-\-broker\fR reads. Only the user that runs the plugin should be able to read it.
+.TP
 .I /etc/celery_workers
-The usual place of the list that \fB\-\-expect\-file\fR reads and \fB\-\-baseline\fR writes. The plugin opens it only
-if it is told to.
+The usual place of the list that \fB\-\-expect\-file\fR reads and \fB\-\-baseline\fR writes. The plugin opens
+either only if it is told to.
 """
 SEE_ALSO = r"""
 .BR icinga2 (8),

@@ -4,9 +4,9 @@
     python3 contrib/zipapp/build.py
     scp check_celery_workers.pyz app1:/usr/lib/nagios/plugins/check_celery_workers
 
-It runs on any Python from 3.9. It starts as fast as the installed plugin on the Python that --python names, for which
-alone it holds compiled code: the one of the host that it is for, which has to be on this machine as well. The same
-files give the same bytes.
+It runs on any Python from 3.9; --broker needs kombu there. It starts as fast as the installed plugin on the Python that
+--python names, for which alone it holds compiled code: the one of the host that it is for, which has to be on this
+machine as well. The same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
 PACKAGES = ("check_celery_workers", "nagiosplugin")
+# kombu is not inside: it is that of the host's Python, which looks for packages only where this one is needed.
+SITE = """
+if any(argument.startswith("--broker") for argument in sys.argv):
+    import site
+
+    site.main()
+"""
 
 
 def main() -> None:
@@ -50,7 +57,8 @@ def install(tree: Path) -> None:
         # What else pip notes there differs from one machine to another.
         if path.is_file() and path.name != "METADATA" and not path.name.startswith("LICENSE"):
             path.unlink()
-    shutil.copyfile(tree / "check_celery_workers" / "__main__.py", tree / "__main__.py")
+    main = (tree / "check_celery_workers" / "__main__.py").read_text(encoding="utf-8")
+    (tree / "__main__.py").write_text(main.replace("import sys\n", f"import sys\n{SITE}", 1), encoding="utf-8")
 
 
 def compile_all(tree: Path, python: str) -> None:
@@ -66,7 +74,7 @@ def pack(tree: Path, python: str, output: Path) -> None:
     It is stored as it is: to load zlib and to uncompress takes longer than to read more.
     """
     with output.open("wb") as file:
-        # Isolated, and without site-packages, of which it needs none: safe under sudo, and sooner there.
+        # Isolated, and without site-packages, which only --broker needs: safe under sudo, and sooner there.
         file.write(f"#!{python} -IS\n".encode())
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for path in sorted(path for path in tree.rglob("*") if path.is_file()):

@@ -29,6 +29,9 @@ from processes import free_port, wait_for
 
 PLACES = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/lib/nagios/plugins"))
 
+# Whoever is missing is waited for that long, which is enough for all others to reply on a slow machine.
+PATIENT = "--reply-timeout 15 --timeout 200"
+
 # The workers that the files in contrib expect.
 WORKERS = (
     *("worker-1@app1", "worker-2@app1", "worker-3@app1", "worker-4@app1"),
@@ -84,6 +87,18 @@ def application(fleet: Fleet) -> dict[str, str]:
         "/srv/shop/venv/bin/celery -A shop": f"{celery_of(fleet)} -A proj",
         "/srv/shop": str(fleet.directory),
     }
+
+
+def broker_file(fleet: Fleet) -> str:
+    """Return the path of a file with the URL of the fleet's broker, which must be a real one."""
+    file = fleet.directory / "celery_broker"
+    file.write_text(f"{fleet.broker}\n", encoding="ascii")
+    return str(file)
+
+
+def over_broker(fleet: Fleet) -> dict[str, str]:
+    """Return the changes that make the fleet's broker that of a file in contrib."""
+    return {"--broker /etc/celery_broker": f"--broker {broker_file(fleet)} {PATIENT}"}
 
 
 def command_of(page: str, start: str, changes: Mapping[str, str] | None = None) -> str:

@@ -182,7 +182,7 @@ class Fleet:
     """
 
     def __init__(self, *, broker: str = FILESYSTEM, celery: Sequence[str] = CELERY) -> None:
-        self.celery = tuple(celery)
+        self.celery, self.broker = tuple(celery), broker
         self._workers: list[Worker] = []
         self._frozen: list[Worker] = []
         self._lines = 0

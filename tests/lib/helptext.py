@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from running import run
 
-# Icinga always gives a COMMAND.
+# Icinga always gives a --broker or a COMMAND.
 NOT_ICINGAS = ("--no-command",)
 
 _ENTRY = re.compile(r"  (?:-\w(?: \S+)?, )?(?P<name>--[\w-]+)(?: (?P<value>\S+))?(?:  +(?P<text>\S.*))?$")

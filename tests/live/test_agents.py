@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from daemons import adapted, application, command_of, executable
+from daemons import adapted, application, command_of, executable, over_broker
 from fleet import Fleet
 from paths import CONTRIB
 from running import CRITICAL, OK, PLUGIN, Outcome, outcome_of
+
+from check_celery_workers.settings.options import TIMEOUT
 
 pytestmark = [pytest.mark.daemon, pytest.mark.celery]
 
@@ -28,26 +30,23 @@ def check_both(fleet: Fleet, shell: str, command: str) -> tuple[Outcome, Outcome
         fleet.start("worker-3@app1")
 
 
-def test_checkmk(tmp_path: Path, fleet: Fleet) -> None:
+@pytest.mark.parametrize("way", ["broker", "command"])
+def test_checkmk(tmp_path: Path, fleet: Fleet, way: str) -> None:
     expected = tmp_path / "celery_workers"
-    baseline = command_of(
-        "checkmk/README.md",
-        "cd /srv/shop && sudo -u shopuser venv/bin/celery",
-        {
-            "sudo -u shopuser venv/bin/celery -A shop": "/srv/shop/venv/bin/celery -A shop",
-            "/etc/celery_workers": str(expected),
-            INSTALLED: PLUGIN,
-        },
-    )
-    for old, new in application(fleet).items():
+    start = f"{INSTALLED} --baseline --broker" if way == "broker" else "cd /srv/shop && sudo -u shopuser"
+    baseline = command_of("checkmk/README.md", start, {"/etc/celery_workers": str(expected), INSTALLED: PLUGIN})
+    baseline = baseline.replace("sudo -u shopuser venv/bin/celery -A shop", "/srv/shop/venv/bin/celery -A shop")
+    for old, new in {**over_broker(fleet), **application(fleet)}.items():
         baseline = baseline.replace(old, new)
     assert outcome_of("sh", "-c", baseline) == ("", OK)
     assert "queue celery=6..\n" in expected.read_text(encoding="utf-8")
 
     own = {"/etc/celery_workers --task": f"{expected} --task", "--timeout 50": "--timeout 200"}
-    changes = {INSTALLED: PLUGIN, SUDO: "", **own, **application(fleet)}
-    line = adapted("checkmk/celery_workers.cfg", changes).splitlines()[-1]
-    service, interval, command = line.split(maxsplit=2)
+    changes = {INSTALLED: PLUGIN, SUDO: "", **own, **application(fleet), **over_broker(fleet)}
+    lines = adapted("checkmk/celery_workers.cfg", changes).splitlines()
+    (line,) = (line for line in lines if line.startswith("Celery" if way == "broker" else "#Celery"))
+    assert ("--broker" in line) == (way == "broker")
+    service, interval, command = line.lstrip("#").split(maxsplit=2)
     assert (service, interval) == ("Celery_workers", "(interval=120)")
     assert not set("'\"\\") & set(command)
     # The agent evaluates the command within quotes, and again without.
@@ -61,11 +60,17 @@ def test_checkmk(tmp_path: Path, fleet: Fleet) -> None:
     assert ill.code == CRITICAL
 
 
-def test_sensu(fleet: Fleet) -> None:
+@pytest.mark.parametrize("way", ["broker", "command"])
+def test_sensu(fleet: Fleet, way: str) -> None:
     patient = {"--timeout 50": "--timeout 200", "inspect {} -t 4": "inspect {} -t 100"}
     changes = {INSTALLED: PLUGIN, SUDO: "", "emails=2..": "celery=2..", **patient, **application(fleet)}
-    definition = adapted("sensu/celery_workers.yml", changes)
-    command = " ".join(re.search(r"  command: >-\n((?:    .*\n)+)", definition)[1].split())  # type: ignore[index]
+    definition = adapted("sensu/celery_workers.yml", {**changes, **over_broker(fleet)})
+    start = "  " if way == "broker" else "  # "
+    command = " ".join(
+        line.removeprefix(start).strip()
+        for line in re.search(rf"^{start}command: >-\n((?:{start}  .*\n)+)", definition, re.MULTILINE)[1].splitlines()  # type: ignore[index]
+    )
+    assert ("--broker" in command) == (way == "broker")
     assert "{{" not in definition
     well, ill = check_both(fleet, "sh", command)
     assert (well.headline, well.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
@@ -83,5 +88,5 @@ def metrics(output: str) -> dict[str, float]:
 
 def test_sensu_waits_longer_than_the_plugin() -> None:
     definition = (CONTRIB / "sensu" / "celery_workers.yml").read_text(encoding="utf-8")
-    plugin, sensu = (int(re.search(rf"{word}(\d+)", definition)[1]) for word in ("--timeout ", " timeout: "))  # type: ignore[index]
-    assert plugin < sensu
+    command, sensu = (int(re.search(rf"{word}(\d+)", definition)[1]) for word in ("--timeout ", " timeout: "))  # type: ignore[index]
+    assert max(TIMEOUT, command) < sensu

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import daemons
 import pytest
 from daemons import Daemon, confinement, daemon, executable
+from fleet import Fleet
 from icinga2 import CONFIGURATION, Icinga2, host
 from paths import CLONE, CONTRIB
 from processes import run_merged
@@ -74,6 +75,13 @@ PERFDATA = (
     "duplicate=0;0;;0 malfunctioning=0;;0;0 missing={missing};;0;0;{expected} missing_servers=0;;;0 "
     "online={online};;;0 unexpected=0;0;;0 unexpected_servers=0;;;0"
 )
+
+BASELINE = """\
+celery@web-1
+celery@web-2
+worker-1..4@app1
+queue celery=6..
+"""
 
 
 def commands(heading: str) -> list[str]:
@@ -228,6 +236,24 @@ def test_runs_as_nagios(installed: Machine) -> None:
     assert told == f"CELERY WORKERS OK - 1 of 1 worker online on 1 server | {perfdata}\n"
 
 
+@pytest.mark.celery
+def test_asks_over_the_broker(installed: Machine, fleet: Fleet) -> None:
+    if not Path("/usr/lib/python3/dist-packages/kombu").is_dir():
+        pytest.skip("needs python3-kombu: apt-get install python3-kombu python3-redis python3-packaging")
+    packages, file, ask = commands("4. Ask over the broker")
+    control = (CONTRIB / "debian" / "debian" / "control").read_text(encoding="utf-8")
+    assert f"\nSuggests: {', '.join(packages.split()[2:])}, " in control
+    installed.run(file, Path("/"))
+    installed.run("cat > /etc/celery_broker", Path("/"), text=f"{fleet.broker}\n")
+    try:
+        assert installed.run(ask, Path("/")) == BASELINE
+        assert installed.run(f"! sudo -u nobody {ask.partition('nagios ')[2]}", Path("/")) == (
+            "CELERY WORKERS UNKNOWN - /etc/celery_broker cannot be read: Permission denied\n"
+        )
+    finally:
+        installed.run("rm /etc/celery_broker", Path("/"))
+
+
 def test_nothing_else_is_imported(installed: Machine, tmp_path: Path) -> None:
     (tmp_path / "nagiosplugin.py").write_text("raise SystemExit(0)\n")
     told = installed.run(f"PYTHONPATH=. {PLUGIN} w-3@a || echo exit code $?", tmp_path, text=ANSWER)
@@ -257,7 +283,7 @@ def test_bash_completes(installed: Machine, tmp_path: Path) -> None:
 
 def test_icinga_of_debian_finds_the_check_command(installed: Machine) -> None:
     executable("icinga2", package="icinga2-bin")
-    validate, show, _ = commands("5. Icinga 2")[0].splitlines()
+    validate, show, _ = commands("6. Icinga 2")[0].splitlines()
     installed.run(validate, Path("/"))
     told = installed.run(show, Path("/"))
     assert f"% declared in '{CHECK_COMMAND}'" in told
@@ -270,7 +296,7 @@ def test_a_second_check_command_needs_the_first_turned_off(installed: Machine) -
     installed.run(f"cp {CONTRIB}/icinga2/check_celery_workers.conf {own}", Path("/"))
     told = installed.run("! icinga2 daemon -C", Path("/"))
     assert "Object 'celery_workers' of type 'CheckCommand' re-defined" in told
-    (divert,) = commands("5. Icinga 2")[1:]
+    (divert,) = commands("6. Icinga 2")[1:]
     installed.run(divert, Path("/"))
     installed.run("icinga2 daemon -C", Path("/"))
     installed.run(f"{divert.replace('--rename', '--rename --remove')}rm {own}\nicinga2 daemon -C", Path("/"))
@@ -320,7 +346,7 @@ def copy_of_the_clone(directory: Path, version: str) -> Path:
 def test_upgrade(installed: Machine, package: Path, tmp_path: Path) -> None:
     clone = copy_of_the_clone(tmp_path / "clone", "99.0rc1")
     shutil.copy(package, clone)
-    build_it, install_it = commands("6. Upgrade")
+    build_it, install_it = commands("7. Upgrade")
     assert installed.run(build_it, clone) == "./check-celery-workers_99.0~rc1_all.deb\n"
     installed.run(install_it, clone)
     assert installed.run(f"{PLUGIN} -V || exit 0", Path("/")) == "check_celery_workers 99.0rc1\n"
@@ -328,7 +354,7 @@ def test_upgrade(installed: Machine, package: Path, tmp_path: Path) -> None:
 
 def test_purge_leaves_nothing(installed: Machine) -> None:
     assert MODULES in installed.added()
-    (purge,) = commands("7. Remove")
+    (purge,) = commands("8. Remove")
     installed.run(purge, Path("/"), text="y\n")
     assert installed.added() == set()
     told = installed.run("! dpkg-query --show check-celery-workers", Path("/"))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.celery
 ASK = "-- celery -A proj inspect {} -t 2"
 CHECK = f"$ check_celery_workers -f celery_workers {ASK}\n"
 SHOWN = f"""\
-This takes about 25 seconds.
+This takes about 30 seconds.
 Installing the plugin and Celery into a temporary virtual environment ...
 Starting 6 Celery workers ...
 
@@ -83,6 +83,19 @@ CELERY WORKERS CRITICAL - 1 queue short: invoices\
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=6;;;0 queues=1;;0;0\
  time=Ns;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Queue invoices is consumed by 0 workers instead of at least 1
+exit code 2
+
+# A task waits there. The broker knows how many do: ask it, without Celery and without the application.
+$ celery -A proj call proj.export --queue invoices
+TASK
+$ cat broker.json
+{{"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}}
+$ check_celery_workers -f celery_workers --backlog-critical invoices=0 --broker filesystem://\
+ --broker-options "$PWD/broker.json"
+CELERY WORKERS CRITICAL - 1 queue backed up: invoices\
+ | backlog=1;;;0 backlog_invoices=1;;0;0 duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0\
+ online=6;;;0 queues=0;;0;0 time=Ns;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+Queue invoices has a backlog of 1 task, more than 0
 exit code 2
 
 The workers are stopped, and nothing is left behind.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemons import Sshd, executable, sshd
+from brokers import Redis
+from daemons import Sshd, broker_file, executable, sshd
 from fleet import Fleet
 from icinga2 import SERVICES, Icinga2, Result, arguments, assert_every_option, every_variable, host, recorder
 from paths import CONTRIB
@@ -52,8 +53,10 @@ def single(tmp_path: Path, plugins: Path, hosts: str) -> Icinga2:
 
 
 @pytest.fixture
-def fleet() -> Iterator[Fleet]:
-    with Fleet() as fleet, fleet.ending_with_the_last_reply():
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    executable("redis-server", package=Redis.package)
+    (tmp_path / "redis").mkdir()
+    with Redis(tmp_path / "redis") as broker, Fleet(broker=broker.url) as fleet, fleet.ending_with_the_last_reply():
         fleet.start("worker-1@app1", "worker-2@app1", "celery@web-7f3a")
         yield fleet
 
@@ -73,17 +76,28 @@ def test_icinga_accepts_the_files(tmp_path: Path) -> None:
     assert "warning/" not in output
 
 
+def over_the_broker(fleet: Fleet) -> dict[str, object]:
+    return {"celery_workers_broker": broker_file(fleet), "celery_workers_reply_timeout": 20}
+
+
+def with_celery(fleet: Fleet) -> dict[str, object]:
+    environment = [f"{name}={fleet.environment[name]}" for name in ("PYTHONPATH", "TMPDIR")]
+    # The check that runs when a worker is killed listens for it until this is over.
+    return {"celery_workers_command": ["env", *environment, *fleet.inspect_command("-t", "20")]}
+
+
 @pytest.mark.celery
-def test_icinga_holds_ok_and_then_critical(tmp_path: Path, fleet: Fleet) -> None:
+@pytest.mark.parametrize("way", [over_the_broker, with_celery])
+def test_icinga_holds_ok_and_then_critical(
+    tmp_path: Path, fleet: Fleet, way: Callable[[Fleet], dict[str, object]]
+) -> None:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "check_celery_workers").symlink_to(PLUGIN)
-    environment = [f"{name}={fleet.environment[name]}" for name in ("PYTHONPATH", "TMPDIR")]
     variables = {
         "celery_workers_expect": ["worker-1..2@app1", "celery@web-*=1..2"],
         "celery_workers_timeout": 100,
-        # The check that runs when a worker is killed listens for it until this is over.
-        "celery_workers_command": ["env", *environment, *fleet.inspect_command("-t", "20")],
+        **way(fleet),
     }
 
     def without_time(result: Result) -> Result:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemons import daemon, executable
+from daemons import command_of, daemon, executable
 from icinga2 import SERVICES, Icinga2, arguments, assert_every_option, every_variable, host, recorder
 from paths import CONTRIB
 from processes import DEADLINE, run_merged
@@ -26,6 +27,16 @@ CONFIGURATION = {
     'dbname = "director"\nusername = "root"\npassword = ""\ncharset = "utf8mb4"\n',
     "modules/director/config.ini": '[db]\nresource = "director"\n',
 }
+# As the page's template is meant to be used.
+FROM_TEMPLATE = """\
+object Host "app1" {
+	import "generic-host"
+}
+object Service "celery-workers" {
+	import "Celery workers"
+	host_name = "app1"
+}
+"""
 
 
 class Director:
@@ -89,11 +100,18 @@ def test_every_option(tmp_path: Path) -> None:
         assert {field["varname"] for field in fields} == set(every_variable())
         command = json.loads(director.run("command", "show", "celery_workers", "--json"))
         assert len(command["fields"]) == len(fields)
+        template = shlex.split(command_of("icinga-director/README.md", "icingacli director service create"))
+        assert director.run(*template[2:]) == "Service 'Celery workers' has been created\n"
         files = {
             "conf.d/commands.conf": director.run("command", "show", "celery_workers"),
+            "conf.d/templates.conf": director.run("service", "show", "Celery workers"),
             "conf.d/celery_workers_services.conf": SERVICES,
-            "conf.d/hosts.conf": host("full", "locally", every_variable()) + host("bare", "locally", {}),
+            "conf.d/hosts.conf": host("full", "locally", every_variable())
+            + host("bare", "locally", {})
+            + FROM_TEMPLATE,
         }
     with Icinga2(tmp_path / "icinga2", recorder(tmp_path / "plugins"), files).running() as icinga:
         assert_every_option(arguments(icinga.result("full")))
         assert arguments(icinga.result("bare")) == []
+        told = arguments(icinga.result("app1"))
+        assert sorted(zip(told[::2], told[1::2])) == [("--broker", "/etc/celery_broker"), ("--task-limit", "3600")]

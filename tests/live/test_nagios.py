@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from daemons import Daemon, adapted, application, daemon, executable, nrpe, sshd
+from daemons import PATIENT, Daemon, adapted, application, broker_file, daemon, executable, nrpe, over_broker, sshd
 from fleet import Fleet
 from running import CRITICAL, OK, PLUGIN, perfdata, timeless
 
@@ -63,7 +63,7 @@ define host {{
 """
 
 
-HOSTS = ("app1", "app2", "app3")
+HOSTS = ("app1", "app2", "app3", "app4")
 
 
 class Nagios:
@@ -120,35 +120,34 @@ class Nagios:
 
 
 def with_all_services(objects: str) -> str:
-    """Return the text with the # removed in front of services 2 and 3."""
+    """Return the text with the # removed in front of services 2 to 4."""
     return re.sub(r"^#(?=define |    |\})", "", objects, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize(("change", "services"), [(str, 1), (with_all_services, 3)], ids=["as it is", "all three"])
+@pytest.mark.parametrize(("change", "services"), [(str, 1), (with_all_services, 4)], ids=["as it is", "all four"])
 def test_nagios_accepts_the_file(tmp_path: Path, change: Callable[[str], str], services: int) -> None:
     output = Nagios(tmp_path, change(adapted("nagios/celery_workers.cfg", {}))).verify()
     assert f"Checked {services} services." in output
     assert "Total Warnings: 0\nTotal Errors:   0\n" in output
 
 
-def expected_perfdata(host: str, *, missing: int) -> str:
-    """Return the perfdata of the host's service; the command behind NRPE on app2 has no --task-limit."""
-    tasks = {} if host == "app2" else {"oldest_task": "0.0s;;;0"}
-    return perfdata(missing=f"{missing};;0;0;6", online=f"{6 - missing};;;0", queues="0;;0;0", time="0.5s;;;0", **tasks)
+def expected_perfdata(*, missing: int) -> str:
+    tasks = {"oldest_task": "0.0s;;;0", "queues": "0;;0;0"}
+    return perfdata(missing=f"{missing};;0;0;6", online=f"{6 - missing};;;0", time="0.5s;;;0", **tasks)
 
 
 @pytest.mark.celery
-def test_nagios_checks_itself_through_nrpe_and_through_ssh(tmp_path: Path, fleet: Fleet) -> None:
+def test_nagios_checks_over_the_broker_through_nrpe_through_ssh_and_with_celery(tmp_path: Path, fleet: Fleet) -> None:
     plugin = "/usr/lib/nagios/plugins/check_celery_workers"
     for directory in ("nagios", "nrpe", "sshd"):
         (tmp_path / directory).mkdir()
     commands = adapted(
         "nrpe/celery_workers.cfg",
         {
-            f"{plugin} --timeout 7": f"{PLUGIN} --timeout 200",
+            plugin: PLUGIN,
             "emails=2..": "celery=2..",
-            "inspect {} -t 4": "inspect {} -t 100",
-            **application(fleet),
+            " --reply-timeout 5 --timeout 8": "",
+            **over_broker(fleet),
         },
     )
     with nrpe(tmp_path / "nrpe", commands) as port, sshd(tmp_path / "sshd") as server:
@@ -159,6 +158,10 @@ def test_nagios_checks_itself_through_nrpe_and_through_ssh(tmp_path: Path, fleet
                 "check_by_ssh -H $HOSTADDRESS$ -l shopuser": f"check_by_ssh {shlex.join(server.options)}",
                 plugin: PLUGIN,
                 "worker-4@app3": "worker-4@app1",
+                "worker-4@app4": "worker-4@app1",
+                # A macro of Nagios's stands for the file.
+                "--broker $ARG1$": f"{PATIENT} --broker $ARG1$",
+                "/etc/celery_broker": broker_file(fleet),
                 "emails=2..": "celery=2..",
                 "-t 55": "-t 250",
                 "--timeout 50": "--timeout 200",
@@ -168,22 +171,22 @@ def test_nagios_checks_itself_through_nrpe_and_through_ssh(tmp_path: Path, fleet
         )
         nagios = Nagios(tmp_path / "nagios", with_all_services(objects))
         with daemon(NAGIOS, nagios.configuration, log=tmp_path / "log") as running:
-            for host, well in zip(HOSTS, nagios.check(running, *HOSTS)):
+            for well in nagios.check(running, *HOSTS):
                 assert int(well["current_state"]) == OK
                 assert well["plugin_output"] == "CELERY WORKERS OK - 6 of 6 workers online on 3 servers"
                 assert well["long_plugin_output"] == ""
-                assert timeless(well["performance_data"]) == expected_perfdata(host, missing=0)
+                assert timeless(well["performance_data"]) == expected_perfdata(missing=0)
             fleet.kill("worker-3@app1")
             fleet.kill("celery@web-1")
             try:
                 verdicts = nagios.check(running, *HOSTS)
             finally:
                 fleet.start("worker-3@app1", "celery@web-1")
-            for host, ill in zip(HOSTS, verdicts):
+            for ill in verdicts:
                 assert int(ill["current_state"]) == CRITICAL
                 assert ill["plugin_output"] == "CELERY WORKERS CRITICAL - 2 of 6 workers missing"
                 assert ill["long_plugin_output"].removesuffix(r"\n") == (
                     r"Worker worker-3@app1 was missing\n"
                     r"Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 missing worker"
                 )
-                assert timeless(ill["performance_data"]) == expected_perfdata(host, missing=2)
+                assert timeless(ill["performance_data"]) == expected_perfdata(missing=2)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from daemons import adapted, application, command_of, executable, nrpe
+from daemons import adapted, application, command_of, executable, nrpe, over_broker
 from fleet import Fleet
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of, perfdata
 
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.daemon
 CHECK_NRPE = executable("check_nrpe", package="nagios-nrpe-plugin")
 PLUGINS = "/usr/lib/nagios/plugins"
 PATIENT = ("-t", "250")
+SUDO = "/usr/bin/sudo -n -u shopuser "
+LIMITS = "--reply-timeout 5 --timeout 8"
 TWO_MISSING = """\
 Worker worker-3@app1 was missing
 Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 missing worker
@@ -24,34 +27,38 @@ Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 miss
 
 def perfdata_of(missing: int, expected: int) -> str:
     online = f"{expected - missing};;;0"
-    return perfdata(missing=f"{missing};;0;0;{expected}", online=online, queues="0;;0;0", time="0.5s;;;0")
+    tasks = {"oldest_task": "0.0s;;;0", "queues": "0;;0;0"}
+    return perfdata(missing=f"{missing};;0;0;{expected}", online=online, time="0.5s;;;0", **tasks)
 
 
 def check_nrpe(port: int, *options: str, command: str = "check_celery_workers") -> Outcome:
     """Return what the page's check_nrpe prints, with 0.5 for the seconds that it took."""
-    asking = command_of("nrpe/README.md", f"{PLUGINS}/check_nrpe -H app1.example.com -c {command}")
+    time = "-t 30 " if command.endswith("_sudo") else ""
+    asking = command_of("nrpe/README.md", f"{PLUGINS}/check_nrpe -H app1.example.com {time}-c {command}")
     words = asking.replace(f"{PLUGINS}/check_nrpe", CHECK_NRPE).replace("app1.example.com", "127.0.0.1").split()
     return outcome_of(*words, "-p", str(port), *options).timeless
 
 
 def commands(fleet: Fleet, changes: dict[str, str]) -> str:
     """Return contrib's commands for the fleet, with enough time for a slow machine."""
-    plugin = {f"{PLUGINS}/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 200", "emails=2..": "celery=2.."}
-    patient = {"inspect {} -t 4": "inspect {} -t 100"}
-    return adapted("nrpe/celery_workers.cfg", {**plugin, **patient, **application(fleet), **changes})
+    plugin = {f"{PLUGINS}/check_celery_workers": PLUGIN, "emails=2..": "celery=2.."}
+    patient = {"--timeout 25": "--timeout 200", "inspect {} -t 4": "inspect {} -t 100", f" {LIMITS}": ""}
+    ways = {SUDO: "", **application(fleet), **over_broker(fleet)}
+    return adapted("nrpe/celery_workers.cfg", {**plugin, **patient, **ways, **changes})
 
 
 @pytest.mark.celery
-def test_contrib_as_it_is(tmp_path: Path, fleet: Fleet) -> None:
+@pytest.mark.parametrize("command", ["check_celery_workers", "check_celery_workers_sudo"], ids=["broker", "command"])
+def test_contrib_as_it_is(tmp_path: Path, fleet: Fleet, command: str) -> None:
     with nrpe(tmp_path, commands(fleet, {})) as port:
-        assert check_nrpe(port, *PATIENT) == (
+        assert check_nrpe(port, *PATIENT, command=command) == (
             f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {perfdata_of(0, 6)}\n",
             OK,
         )
         fleet.kill("worker-3@app1")
         fleet.kill("celery@web-1")
         try:
-            ill = check_nrpe(port, *PATIENT)
+            ill = check_nrpe(port, *PATIENT, command=command)
         finally:
             fleet.start("worker-3@app1", "celery@web-1")
         assert ill == (
@@ -80,16 +87,29 @@ def test_500_missing(tmp_path: Path, fleet: Fleet) -> None:
 
 
 def test_verdict_before_check_nrpe_gives_up(tmp_path: Path) -> None:
-    celery = "/srv/shop/venv/bin/celery -A shop --workdir=/srv/shop inspect {} -t 4"
-    plugin = {f"{PLUGINS}/check_celery_workers --timeout 7": f"{PLUGIN} --timeout 1"}
-    with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugin, celery: "sleep 1000"})) as port:
-        verdict = check_nrpe(port, *PATIENT)
-    assert verdict.headline.startswith("CELERY WORKERS UNKNOWN - sleep did not end before the timeout, 0 of 6 workers")
-    assert verdict.code == UNKNOWN
-    # As it is, with two seconds to stop Celery.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://:secret@127.0.0.1:{silent.getsockname()[1]}/0"
+        (tmp_path / "celery_broker").write_text(url, encoding="ascii")
+        own = {"/etc/celery_broker": str(tmp_path / "celery_broker"), LIMITS: "--timeout 1"}
+        plugin = {f"{PLUGINS}/check_celery_workers": PLUGIN}
+        with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugin, **own})) as port:
+            verdict = check_nrpe(port, *PATIENT)
+    broker = url.replace(":secret@", "")
+    assert verdict == (f"CELERY WORKERS UNKNOWN - the broker {broker} did not answer before the timeout\n", UNKNOWN)
+    # As it is, with two seconds to leave the broker. The page's COMMAND with -e has two to stop Celery.
     patience = re.search(r"before connection times out \(default=(\d+)\)", outcome_of(CHECK_NRPE, "-h").output)
     assert patience
-    assert int(patience[1]) > 7 + 2
+    assert int(patience[1]) >= 8 + 2
+
+
+def test_verdict_of_a_command_before_check_nrpe_gives_up(tmp_path: Path) -> None:
+    celery = f"{SUDO}/srv/shop/venv/bin/celery -A shop --workdir=/srv/shop inspect {{}} -t 4"
+    # One question, as it has no {}.
+    plugin = {f"{PLUGINS}/check_celery_workers": PLUGIN, "--timeout 25": "--timeout 1", " --task-limit 3600": ""}
+    with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugin, celery: "sleep 1000"})) as port:
+        verdict = check_nrpe(port, *PATIENT, command="check_celery_workers_sudo")
+    assert verdict.headline.startswith("CELERY WORKERS UNKNOWN - sleep did not end before the timeout, 0 of 6 workers")
+    assert verdict.code == UNKNOWN
 
 
 def with_argument(start: str, argument: str, changes: Mapping[str, str]) -> Outcome:
@@ -98,28 +118,33 @@ def with_argument(start: str, argument: str, changes: Mapping[str, str]) -> Outc
     return outcome_of("sh", "-c", command.replace("$ARG1$", argument)).timeless
 
 
+BROKER = f"{PLUGINS}/check_celery_workers --broker /etc/celery_broker"
 CELERY, EXPECT = "/srv/shop/venv/bin/celery", f"{PLUGINS}/check_celery_workers --timeout 7 -e"
 
 
 @pytest.mark.celery
 @pytest.mark.parametrize(
     ("start", "argument", "online"),
-    [(CELERY, "worker-4@app1 celery@web-*=2..8", "6 of 6"), (EXPECT, "*@*=6", "6 of 6")],
-    ids=["no command", "quoted"],
+    [(BROKER, "*@*=6", "6 of 6"), (CELERY, "worker-4@app1 celery@web-*=2..8", "6 of 6"), (EXPECT, "*@*=6", "6 of 6")],
+    ids=["over the broker", "no command", "quoted"],
 )
 def test_arguments_from_the_network(fleet: Fleet, start: str, argument: str, online: str) -> None:
-    time = {"--timeout 7": "--timeout 200"} if start == EXPECT else {}
-    changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, "-t 4": "-t 100", **time, **application(fleet)}
+    patient = {"-t 4": "-t 100", **application(fleet)}
+    if start == BROKER:
+        patient = {LIMITS: "", **over_broker(fleet)}
+    elif start == EXPECT:
+        patient["--timeout 7"] = "--timeout 200"
+    changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, **patient}
     verdict = with_argument(start, argument, changes)
     assert (verdict.headline, verdict.code) == (f"CELERY WORKERS OK - {online} workers online on 3 servers", OK)
 
 
-@pytest.mark.parametrize("start", [CELERY, EXPECT], ids=["no command", "quoted"])
+@pytest.mark.parametrize("start", [BROKER, CELERY, EXPECT], ids=["over the broker", "no command", "quoted"])
 def test_arguments_from_the_network_start_nothing(tmp_path: Path, start: str) -> None:
     made = tmp_path / "made"
+    celery = {} if start == BROKER else {"/srv/shop/venv/bin/celery": "echo"}
     for argument in (f"worker-4@app1 -- touch {made}", f"-- touch {made}", "--"):
-        changes = {f"{PLUGINS}/check_celery_workers": PLUGIN, "/srv/shop/venv/bin/celery": "echo"}
-        verdict = with_argument(start, argument, changes)
+        verdict = with_argument(start, argument, {f"{PLUGINS}/check_celery_workers": PLUGIN, **celery})
         assert verdict.headline.startswith("CELERY WORKERS UNKNOWN - ")
         assert verdict.code == UNKNOWN
         assert not made.exists()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from daemons import Sshd, application, command_of, executable, sshd
+from daemons import Sshd, application, command_of, executable, over_broker, sshd
 from fleet import Fleet
 from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, outcome_of
 
@@ -34,11 +34,15 @@ def server(tmp_path: Path) -> Iterator[Sshd]:
         yield server
 
 
-def changes(fleet: Fleet, server: Sshd | None = None) -> dict[str, str]:
-    """Return those that make the fleet and the server those of the page."""
+def with_celery(fleet: Fleet) -> dict[str, str]:
+    """Return the changes that make the fleet that of a COMMAND of the page."""
+    return {**application(fleet), "--timeout 50": "--timeout 200", "-t 15": "-t 100"}
+
+
+def changes(server: Sshd | None = None) -> dict[str, str]:
+    """Return those that make the plugin, the queue and the server those of the page."""
     own = {"-H app1.example.com -l shopuser -t 55": f"{shlex.join(server.options)} -t 250"} if server else {}
-    plugin = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "--timeout 50": "--timeout 200"}
-    return {**own, **plugin, **application(fleet), "emails=2..": "celery=2..", "-t 15": "-t 100"}
+    return {**own, "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "emails=2..": "celery=2.."}
 
 
 def run(command: str) -> Outcome:
@@ -47,16 +51,20 @@ def run(command: str) -> Outcome:
 
 
 @pytest.mark.celery
-def test_verdicts_of_real_workers(server: Sshd, fleet: Fleet) -> None:
-    asking = command_of("ssh/README.md", "sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh", changes(fleet, server))
-    command = asking.replace("sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh", CHECK_BY_SSH)
+@pytest.mark.parametrize(("option", "way"), [("--broker", over_broker), ("--timeout", with_celery)])
+def test_verdicts_of_real_workers(
+    server: Sshd, fleet: Fleet, option: str, way: Callable[[Fleet], dict[str, str]]
+) -> None:
+    asking = "sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh"
+    login = f'{asking} -H app1.example.com -l shopuser -t 55 -C "/usr/lib/nagios/plugins/check_celery_workers {option}'
+    command = command_of("ssh/README.md", login, {asking: CHECK_BY_SSH, **changes(server), **way(fleet)})
     assert run(command) == (WELL, OK)
     assert run(command.replace("worker-4@app1", "worker-5@app1 celery@lost")) == (ILL, CRITICAL)
 
 
 @pytest.mark.celery
 def test_a_key_that_may_do_nothing_else(server: Sshd, fleet: Fleet) -> None:
-    forced = command_of("ssh/README.md", "restrict,", changes(fleet))
+    forced = command_of("ssh/README.md", "restrict,", {**changes(), **over_broker(fleet)})
     key = "ssh-ed25519 AAAA... nagios@monitor"
     assert key in forced
     server.authorized_keys.write_text(forced.replace(key, server.public_key), encoding="utf-8")
@@ -77,9 +85,7 @@ def test_the_plugin_here_and_celery_there(server: Sshd, fleet: Fleet) -> None:
         {
             "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
             "ssh -o BatchMode=yes shopuser@app1.example.com": login,
-            **application(fleet),
-            "--timeout 50": "--timeout 200",
-            "-t 15": "-t 100",
+            **with_celery(fleet),
         },
     )
     verdict = run(command)

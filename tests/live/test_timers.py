@@ -8,20 +8,17 @@ from __future__ import annotations
 import email
 import os
 import pwd
-import shlex
 import subprocess
-import textwrap
 from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 
 import pytest
-from brokers import Redis
-from daemons import adapted, application, celery_of, children, command_of, confinement, daemon, executable
+from daemons import adapted, application, celery_of, children, confinement, daemon, executable, over_broker
 from fleet import Fleet
 from paths import CONTRIB
 from processes import run_merged
-from running import OK, PLUGIN, UNKNOWN, Outcome, outcome_of, timeless
+from running import OK, PLUGIN, UNKNOWN, Outcome, timeless
 
 pytestmark = pytest.mark.daemon
 
@@ -55,9 +52,10 @@ Worker worker-0@app1 or worker-5@app1 was missing
 
 
 def changes(fleet: Fleet) -> dict[str, str]:
-    """Return those that make the fleet the application of the crontab and of the service."""
+    """Return those that make the fleet that of the crontab and of the service, both ways."""
     return {
         INSTALLED: PLUGIN,
+        **over_broker(fleet),
         "--timeout 90": "--timeout 200",
         "inspect {} -t 30": "inspect {} -t 100",
         "emails=2..": "celery=2..",
@@ -98,21 +96,30 @@ def text_of(mail: Message) -> str:
     return timeless(str(mail.get_payload()))
 
 
+def used(way: str) -> dict[str, str]:
+    """Return the changes that make one of the crontab's two lines the one that is used, at once."""
+    times = {"*/5 * * * *": "@reboot", " shopuser ": " root "}
+    return times if way == "broker" else {"\n*/5": "\n##*/5", "\n#*/5": "\n*/5", **times}
+
+
 @needs_root
 @pytest.mark.celery
-def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet: Fleet) -> None:
+@pytest.mark.parametrize("way", ["broker", "command"])
+def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet: Fleet, way: str) -> None:
     cron = executable("cron", package="cron")
     mailbox = Mailbox(tmp_path)
     crontabs, none, nothing = tmp_path / "cron.d", tmp_path / "none", tmp_path / "nothing"
     crontabs.mkdir()
     none.mkdir()
     nothing.touch()
-    # At once instead of every five minutes.
-    well = adapted("cron/celery_workers", {"*/5 * * * *": "@reboot", " shopuser cd": " root cd", **changes(fleet)})
+    crontab = adapted("cron/celery_workers", {**used(way), **changes(fleet)})
+    (line,) = (line for line in crontab.splitlines() if line.startswith("@reboot"))
+    assert ("--broker" in line) == (way == "broker")
     ends = {name: tmp_path / f"{name}.end" for name in ("well", "ill")}
-    (crontabs / "well").write_text(f"{well.rstrip()}; touch {ends['well']}\n", encoding="utf-8")
-    ill = well.replace("worker-4@app1", "worker-5@app1").rstrip()
-    (crontabs / "ill").write_text(f"{ill}; touch {ends['ill']}\n", encoding="utf-8")
+    jobs = {name: f"{line}; touch {end}" for name, end in ends.items()}
+    jobs["ill"] = jobs["ill"].replace("worker-4@app1", "worker-5@app1")
+    for name, job in jobs.items():
+        (crontabs / name).write_text(crontab.replace(line, job), encoding="utf-8")
     mounts = {
         crontabs: "/etc/cron.d",
         none: "/var/spool/cron/crontabs",
@@ -128,7 +135,7 @@ def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet
     (mail,) = mailbox.mails()
     assert text_of(mail) == ILL
     assert mail["To"] == "root"
-    assert mail["Subject"].endswith(f"{ill.splitlines()[-1].partition(' root ')[2]}; touch {ends['ill']}")
+    assert mail["Subject"].endswith(jobs["ill"].partition(" root ")[2])
 
 
 USER_SYSTEMD = """\
@@ -143,11 +150,21 @@ wait
 """
 
 
+# The last three lines instead of the one with the broker.
+WITH_CELERY = {
+    "    --broker /etc/celery_broker\n#": "#",
+    "#    --timeout 90": "    --timeout 90",
+    "\n#WorkingDirectory": "\nWorkingDirectory",
+    "\n#EnvironmentFile": "\nEnvironmentFile",
+}
+
+
 @needs_root
 @pytest.mark.celery
+@pytest.mark.parametrize("way", ["broker", "command"])
 @pytest.mark.parametrize(("expected", "result"), [(4, "success 0"), (5, "exit-code 2")], ids=["ok", "crit"])
 def test_systemd_mails_when_something_is_wrong_and_then_alone(
-    tmp_path: Path, fleet: Fleet, expected: int, result: str
+    tmp_path: Path, fleet: Fleet, expected: int, result: str, way: str
 ) -> None:
     executable("mail", package="bsd-mailx")
     executable("/lib/systemd/systemd", package="systemd")
@@ -155,7 +172,10 @@ def test_systemd_mails_when_something_is_wrong_and_then_alone(
     units = tmp_path / "systemd" / "user"
     units.mkdir(parents=True)
     expecting = {"worker-4@app1": f"worker-{expected}@app1"}
-    service = adapted("systemd/celery_workers.service", {"User=shopuser\n": "", **expecting, **changes(fleet)})
+    own = {"User=shopuser\n": "", **expecting, **(WITH_CELERY if way == "command" else {}), **changes(fleet)}
+    if way == "command":
+        del own["--broker /etc/celery_broker"]
+    service = adapted("systemd/celery_workers.service", own)
     (units / "celery_workers.service").write_text(service, encoding="utf-8")
     timer = adapted("systemd/celery_workers.timer", {"OnCalendar=*:0/5": "OnActiveSec=0", "DelaySec=30": "DelaySec=0"})
     (units / "celery_workers.timer").write_text(timer, encoding="utf-8")
@@ -218,7 +238,8 @@ def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
     nrpe = adapted(
         "nrpe/celery_workers.cfg",
         {
-            f"{INSTALLED} --timeout 25": f"{PLUGIN} --timeout 200",
+            INSTALLED: PLUGIN,
+            "--timeout 25": "--timeout 200",
             "-u shopuser": "-u root",
             "emails=2..": "celery=2..",
             **patient,
@@ -239,33 +260,3 @@ def test_nrpe_and_sudoers_fit_together(tmp_path: Path, fleet: Fleet) -> None:
         refused = check_with_sudo(tmp_path, sudoers, f"{PLUGIN} worker-4@app1 -- {other}")
         assert "sudo: a password is required" in refused.output
         assert refused.code == UNKNOWN
-
-
-@needs_root
-@pytest.mark.celery
-def test_the_script_that_knows_the_broker(tmp_path: Path) -> None:
-    executable("redis-server", package="redis-server")
-    url, script = tmp_path / "shop_broker", tmp_path / "shop_celery"
-    page = (CONTRIB / "sudoers.d" / "README.md").read_text(encoding="utf-8")
-    body = textwrap.dedent(page.partition("<<'SCRIPT'\n")[2].partition("    SCRIPT\n")[0])
-    with Redis(tmp_path) as broker, Fleet(broker=broker.url) as fleet:
-        changes = {"/etc/shop_broker": str(url), "/srv/shop/venv/bin/celery": str(celery_of(fleet))}
-        for old, new in changes.items():
-            assert old in body
-            body = body.replace(old, new)
-        script.write_text(body, encoding="utf-8")
-        script.chmod(0o755)
-        url.write_text(f"CELERY_BROKER_URL='{broker.url}'\n", encoding="utf-8")
-        fleet.start("worker-1@app1", "worker-2@app1", "celery@web-1", "celery@web-2")
-        check = command_of(
-            "sudoers.d/README.md",
-            "check_celery_workers worker-4@app1 'celery@web-*=2..8' -- /usr/local/bin/shop_celery",
-            {
-                "check_celery_workers": f"{PLUGIN} --timeout 200",
-                "/usr/local/bin/shop_celery": str(script),
-                "worker-4": "worker-2",
-                "-t 4": "-t 100",
-            },
-        )
-        verdict = outcome_of(*shlex.split(check), env={"PATH": os.defpath}, cwd=Path("/"))
-    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 4 of 4 workers online on 3 servers", OK)

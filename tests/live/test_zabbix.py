@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from daemons import adapted, application, command_of, daemon, executable
+from daemons import adapted, application, broker_file, command_of, daemon, executable
 from fleet import Fleet
 from paths import CONTRIB
 from running import PLUGIN, outcome_of, timeless
@@ -72,16 +72,32 @@ def items(text: str) -> dict[str, str]:
         match["name"] or "state": match["all"]
         for match in re.finditer(r"`(?P<all>(?:\^CELERY| (?P<name>\w+)=)[^`]*)`", page)
     }
-    assert list(patterns) == ["state", "missing", "online", "malfunctioning", "unexpected", "queues", "oldest_task"]
+    assert list(patterns) == [
+        "state",
+        "missing",
+        "online",
+        "malfunctioning",
+        "unexpected",
+        "queues",
+        "oldest_task",
+        "backlog",
+    ]
     return {name: found[1] for name, pattern in patterns.items() if (found := re.search(pattern, text))}
 
 
+# Of the page's two lines, the second is used instead of the first.
+SECOND = {"\nUserParameter": "\n##UserParameter", "\n#UserParameter": "\nUserParameter"}
+
+
 @pytest.mark.celery
-def test_user_parameter(tmp_path: Path, fleet: Fleet) -> None:
+@pytest.mark.parametrize("way", [{}, SECOND], ids=["broker", "command"])
+def test_user_parameter(tmp_path: Path, fleet: Fleet, way: dict[str, str]) -> None:
     parameter = adapted(
         "zabbix/celery_workers.conf",
         {
+            **way,
             "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
+            "/etc/celery_broker": f"{broker_file(fleet)} --reply-timeout 15",
             "/usr/bin/sudo -n -u shopuser ": "",
             "emails=2..": "celery=2..",
             # All that fits into the 30 seconds that the agent waits at most.
@@ -107,14 +123,17 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet) -> None:
     assert items(ill) == {"state": "CRITICAL", "missing": "1", "online": "5", **others}
 
 
-def test_unknown_is_a_state_without_numbers(tmp_path: Path) -> None:
-    parameter = adapted(
-        "zabbix/celery_workers.conf",
-        {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "/usr/bin/sudo -n -u shopuser ": ""},
-    )
-    with agent(tmp_path, parameter) as port:
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ({"/etc/celery_broker": "/srv/shop/none"}, "/srv/shop/none cannot be read: No such file or directory"),
+        (SECOND, "/srv/shop/venv/bin/celery cannot be started: No such file or directory"),
+    ],
+    ids=["broker", "command"],
+)
+def test_unknown_is_a_state_without_numbers(tmp_path: Path, way: dict[str, str], reason: str) -> None:
+    plugin = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "/usr/bin/sudo -n -u shopuser ": ""}
+    with agent(tmp_path, adapted("zabbix/celery_workers.conf", {**way, **plugin})) as port:
         unknown = value(port)
-    assert unknown == (
-        "CELERY WORKERS UNKNOWN - /srv/shop/venv/bin/celery cannot be started: No such file or directory\n"
-    )
+    assert unknown == f"CELERY WORKERS UNKNOWN - {reason}\n"
     assert items(unknown) == {"state": "UNKNOWN"}

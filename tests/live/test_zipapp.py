@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import executable
+from daemons import command_of, executable, over_broker
+from fleet import Fleet
 from paths import CONTRIB
 from running import CRITICAL, OK, UNKNOWN, Outcome, outcome_of
 
@@ -95,6 +97,24 @@ def test_on_every_python(plugin: Path, python: str) -> None:
 def test_command(plugin: Path) -> None:
     verdict = run(plugin, "w-1@a", "--ignore", "w-3@a", "--", "echo", ANSWERS, env={"PATH": os.defpath})
     assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 1 of 1 worker online on 1 server", OK)
+
+
+@pytest.mark.celery
+def test_the_kombu_of_an_application(plugin: Path, fleet: Fleet) -> None:
+    python = "/srv/shop/venv/bin/python"
+    own = {python: sys.executable, "/usr/lib/nagios/plugins/check_celery_workers": str(plugin), **over_broker(fleet)}
+    verdict = outcome_of(*shlex.split(command_of("zipapp/README.md", f"{python} -IS", own)), env={})
+    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
+
+
+def test_no_kombu(plugin: Path, tmp_path: Path) -> None:
+    subprocess.run((PLAIN, "-m", "venv", "--without-pip", tmp_path), check=True)
+    python = tmp_path / "bin" / "python"
+    told = (
+        "CELERY WORKERS UNKNOWN - --broker needs kombu, and kombu is not installed: pip install "
+        "'check_celery_workers[broker]', on Debian python3-kombu, python3-redis and python3-packaging\n"
+    )
+    assert run(python, "-IS", plugin, "--broker", "redis://127.0.0.1/0", "w-3@a") == (told, UNKNOWN)
 
 
 def test_usage_error(plugin: Path) -> None:
