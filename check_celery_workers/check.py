@@ -47,15 +47,15 @@ def describe(settings: Settings) -> tuple[str, int]:
     from check_celery_workers.expected.baseline import baseline
 
     inquiry = _ask(settings, Inventory())
-    found = Comparison(Inventory(), inquiry)
+    found = Comparison(Inventory(None, settings.ignore), inquiry)
     for asked in inquiry.asked:
         # Whatever is expected later: nothing may be in doubt now.
         doubt = doubt_about(asked.texts, lacking=True) or doubt_about(asked.texts, lacking=False)
         if doubt:
             raise CannotJudge(explain_doubt(doubt, found))
-    if not found.replies.count and not found.beats:
+    if not found.replies.count and not found.beats_online:
         raise CannotJudge("no worker replied, so there is nothing to write")
-    lines = baseline(found.replies.groups, found.replies.consumers(), found.beats)
+    lines = baseline(found.replies.groups, found.replies.consumers(), found.beats_online)
     return "".join(f"{line}\n" for line in lines), OK
 
 
@@ -77,6 +77,7 @@ def _ask(settings: Settings, wanted: Inventory, watch: Watch | None = None) -> I
     """Ask what is wanted, until it has replied; where nothing is, ask for everything, to the end."""
     questions = questions_for(wanted) if wanted else (ACTIVE_QUEUES, PING)
     if settings.broker is None:
+        questions = questions or (ACTIVE_QUEUES,)
         # A stream ends by itself: nobody waits for what is still to come.
         awaited = wanted if settings.command and wanted else None
         reader = Reader(TextSource(partial(_open, settings), watch).ask, settings.deadline, settings.attempts)

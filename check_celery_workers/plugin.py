@@ -7,12 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 
 import nagiosplugin
 from nagiosplugin.state import ServiceState
 
 from check_celery_workers.errors import CannotJudge
 from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.expected.limits import Backlog as Limits
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.judgement.metrics import JUDGED, ROWS, find
@@ -23,6 +25,8 @@ from check_celery_workers.threshold import Threshold
 
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)
+
+_BACKLOG = "backlog_"
 
 # Where all the time went into reading, the comparison has this many seconds still.
 _LEAST = 1.0
@@ -61,22 +65,28 @@ class Workers(nagiosplugin.Resource):
             if value is not None and not (row.what and not value and row.label in comparison.in_doubt):
                 context, most = row.label if row.what else "default", row.most(self.inventory)
                 metrics.append(nagiosplugin.Metric(row.label, value, row.unit, 0, most, context))
-        for queue, length in comparison.backlogs.items():
-            if length is not None:
-                metrics.append(nagiosplugin.Metric(queue, length, min=0, context="backlog"))
+            if row.label == "backlog":
+                metrics += _lengths(comparison)
         return metrics
 
 
-class Backlog(nagiosplugin.Context):
-    """The judgement on a metric that is the number of messages in the queue of its name."""
+def _lengths(comparison: Comparison) -> Iterator[nagiosplugin.Metric]:
+    """Yield a metric for each queue of which it is known how many messages wait."""
+    for queue, length in comparison.backlogs.items():
+        if length is not None:
+            yield nagiosplugin.Metric(f"{_BACKLOG}{queue}", length, min=0, context="backlog")
 
-    def __init__(self, inventory: Inventory) -> None:
+
+class Backlog(nagiosplugin.Context):
+    """The judgement on the metrics that are the number of messages in a queue."""
+
+    def __init__(self, workers: Workers) -> None:
         super().__init__("backlog")
-        self._inventory = inventory
+        self._workers = workers
 
     def evaluate(self, metric: nagiosplugin.Metric, _resource: nagiosplugin.Resource) -> nagiosplugin.Result:
         """Return the state by the ranges of the queue."""
-        limits = self._inventory.backlog_of(metric.name)
+        limits = self._limits(metric)
         crossed = limits.crossed_by(metric.value)
         state = nagiosplugin.Ok
         if crossed:
@@ -86,12 +96,31 @@ class Backlog(nagiosplugin.Context):
     def performance(
         self, metric: nagiosplugin.Metric, _resource: nagiosplugin.Resource
     ) -> nagiosplugin.Performance | None:
-        """Return perfdata with the ranges, if an option names the queue."""
-        if not self._inventory.names_queue(metric.name):
-            return None
-        limits, label = self._inventory.backlog_of(metric.name), re.sub("[^A-Za-z0-9_.-]", "_", metric.name)
+        """Return perfdata with the ranges of the queue."""
+        limits = self._limits(metric)
         warning, critical = (limit.range_of(0) if limit else None for limit in (limits.warning, limits.critical))
-        return nagiosplugin.Performance(f"backlog_{label}", metric.value, "", warning, critical, 0)
+        return nagiosplugin.Performance(self.labels[metric.name], metric.value, "", warning, critical, 0)
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """The labels of the metrics, no two alike: first those of queues that an option names."""
+        inventory, comparison = self._workers.inventory, self._workers.comparison
+        queues = sorted(comparison.backlogs if comparison else (), key=lambda queue: not inventory.names_queue(queue))
+        labels: dict[str, str] = {}
+        for queue in queues:
+            label = own = _BACKLOG + re.sub("[^A-Za-z0-9_.-]", "_", queue)
+            while own in labels.values():
+                own = f"{label}_{len(labels)}"
+            labels[f"{_BACKLOG}{queue}"] = own
+        return labels
+
+    def hidden(self) -> set[str]:
+        """Return the labels that are not shown: of queues that no option names."""
+        names_queue = self._workers.inventory.names_queue
+        return {label for name, label in self.labels.items() if not names_queue(name.removeprefix(_BACKLOG))}
+
+    def _limits(self, metric: nagiosplugin.Metric) -> Limits:
+        return self._workers.inventory.backlog_of(metric.name.removeprefix(_BACKLOG))
 
 
 class StatusLine(nagiosplugin.Summary):
@@ -132,7 +161,8 @@ def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Thr
         most = row.most(workers.inventory) or 0
         warning, critical = (limit.range_of(most) if limit else None for limit in thresholds[row.label])
         check.add(nagiosplugin.ScalarContext(row.label, warning, critical))
-    check.add(Backlog(workers.inventory))
+    backlog = Backlog(workers)
+    check.add(backlog)
     check()
     comparison = workers.comparison
     if comparison is None:
@@ -142,7 +172,10 @@ def judge(workers: Workers, thresholds: Mapping[str, tuple[Threshold | None, Thr
     # Numbers in doubt are not shown, but for those that are bad enough already.
     alerts = {metric.name for metric, state in _judged(check.results) if state == nagiosplugin.Critical}
     uncertain = comparison.in_doubt - alerts
-    perfdata = [text for text in check.perfdata if text.partition("=")[0] not in uncertain]
+    hidden = uncertain | backlog.hidden()
+    # nagiosplugin quotes labels with a dash or a dot, which need none.
+    shown = [text.replace("'", "") for text in check.perfdata]
+    perfdata = sorted(text for text in shown if text.partition("=")[0] not in hidden)
     explanations = list(_explain(check.results, uncertain))
     state = str(check.state).upper()
     return Verdict(state, check.summary_str, comparison, perfdata, explanations), check.exitcode

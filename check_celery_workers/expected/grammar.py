@@ -41,8 +41,7 @@ _match_plain = re.compile(rf"([\w%-]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([\
 # Compiled on first use: that takes longer than to match them a few times.
 _FIXED = rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
-_KEYWORD = r"(queue|beat|backlog)\s+(\S.*)"
-_OPTIONS = {"queue": "--queue NAME=N", "beat": "--beat NODE", "backlog": "--backlog-critical NAME=RANGE"}
+_KEYWORD = r"(queue(?=\s)|beat|backlog)(?:\s+(.*))?"
 _EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
 
 
@@ -68,14 +67,12 @@ def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit | Backlog]:
         raise WrongError("it holds a NUL character", FORMS)
     keyword = re.fullmatch(_KEYWORD, text)
     if keyword and not in_file:
-        option = _OPTIONS[keyword[1]]
-        raise WrongError(
-            f"a {keyword[1]} has an option of its own",
-            option,
-            own=f"write {option.partition(' ')[0]} {printable(keyword[2])}",
-        )
+        what, own = keyword[1], printable(keyword[2] or "")
+        write = parse_backlog_line(own).as_options() if what == "backlog" else f"--{what} {own}"
+        raise WrongError(f"a {what} has an option of its own", f"--{what}", own=f"write {write}")
     if keyword and keyword[1] != "queue":
-        yield parse_beat(keyword[2]) if keyword[1] == "beat" else parse_backlog_line(keyword[2])
+        own = keyword[2] or ""
+        yield parse_beat(own) if keyword[1] == "beat" else parse_backlog_line(own)
         return
     texts = [keyword[2] if keyword else text]
     if "{" in text:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from check_celery_workers.errors import UsageError
+from check_celery_workers.expected.demand import Demand
 from check_celery_workers.expected.grammar import Span, parse
 from check_celery_workers.expected.limits import Backlog, Limit, is_beat, parse_backlog, parse_beat, parse_queue
 from check_celery_workers.expected.mistakes import WrongError, names_copied
-from check_celery_workers.node import BEAT, UNNUMBERED, Group, indexes_of, node_name, printable
+from check_celery_workers.node import BEAT, UNNUMBERED, Group, index_of, indexes_of, node_name, printable, split_node
 from check_celery_workers.pattern import first_match
 
 TYPE_CHECKING = False
@@ -18,57 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _COMMENT = r"(?:^|\s)#.*"
-
-
-class Demand:
-    """The workers expected of one group.
-
-    indexes: those expected by their own index; UNNUMBERED is the worker without one
-    count: so many more, numbered from 0 or from 1, whichever the replies show
-    """
-
-    __slots__ = ("count", "indexes")
-
-    def __init__(self) -> None:
-        self.indexes: set[int] = set()
-        self.count = 0
-
-    def numbered(self, replied: set[int]) -> tuple[set[int], set[int]]:
-        """Return the indexes expected, and those two, if any, of which nobody can know which one is.
-
-        COUNT is numbered from where it leaves fewer missing. Of `w-4`:
-
-            {0, 1, 2}    -> {0, 1, 2, 3}, {}
-            {1, 2, 3}    -> {1, 2, 3}, {0, 4}     one is missing: w-0 or w-4
-            {0, 1, ...4} -> {1, 2, 3}, {0, 4}     one is unexpected: w-0 or w-4
-        """
-        if not self.count:
-            return self.indexes, set()
-        sure = self.indexes | set(range(1, self.count))
-        if (0 in replied) == (self.count in replied):
-            return sure, {0, self.count}
-        return sure | {0 if 0 in replied else self.count}, set()
-
-    def owns(self, index: int) -> bool:
-        """Return whether a worker with this index is judged by the fixed form alone, and by no pattern.
-
-        A form that expects some NAME-i owns every NAME-i of the server.
-        """
-        is_numbered = self.count or len(self.indexes) > (UNNUMBERED in self.indexes)
-        return index in self.indexes or bool(is_numbered and index != UNNUMBERED)
-
-    def brings(self, index: int, replied: set[int]) -> bool:
-        """Return whether a reply with this index leaves fewer missing than these replies alone."""
-        if index in replied:
-            return False
-        if self.count and index in (0, self.count):
-            return not replied & {0, self.count}
-        return index in self.indexes or 0 < index < self.count
-
-    def overlaps(self, first: int, last: int) -> bool:
-        """Return whether one of these indexes is, or may be, expected already."""
-        is_counted = self.count and first <= self.count and last >= 0
-        return bool(is_counted) or not self.indexes.isdisjoint(range(first, last + 1))
 
 
 class Inventory:
@@ -136,9 +86,14 @@ class Inventory:
         return bool(self.beats) and not (self.names_workers or self.queues)
 
     @property
+    def expects_nodes(self) -> bool:
+        """Whether anything but backlogs is expected."""
+        return bool(self.names_workers or self.beats or self.queues)
+
+    @property
     def asks_workers(self) -> bool:
-        """Whether workers or beats must be asked: all but backlogs of queues that are named."""
-        return bool(self.names_workers or self.beats or self.queues or "" in self.backlogs)
+        """Whether workers or beats must be asked: for all but the backlogs of queues that are named."""
+        return self.expects_nodes or "" in self.backlogs
 
     def given(self, option: str) -> object:
         """Return what is wanted by the option of this name, something false if nothing is."""
@@ -216,6 +171,10 @@ class Inventory:
             limits = {"pattern": self.patterns, "beat": self.beats, "queue": self.queues}[expected.what]
             if expected.name in limits:
                 raise WrongError(f"the {expected.what} is given twice", "it once")
+            group, digits = split_node(expected.name)
+            index = index_of(digits)
+            if expected.what == "beat" and group in self.groups and self.groups[group].overlaps(index, index):
+                raise WrongError("it is expected as a worker", "it once")
             limits[expected.name] = expected
             self.size += 0 if expected.what == "queue" else expected.low
 
@@ -229,6 +188,8 @@ class Inventory:
 
     def _add_span(self, group: Group, first: int | None, last: int) -> None:
         """Add the workers from `first` to `last`, or COUNT of them if it is None (see Span)."""
+        if first == UNNUMBERED and node_name(group) in self.beats:
+            raise WrongError("it is expected as a beat", "it once")
         if first is None and self._first_index is not None:
             first, last = self._first_index, self._first_index + last - 1
         demand = self.groups.setdefault(group, Demand())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from check_celery_workers.expected.mistakes import FORMS, WrongError
+from check_celery_workers.expected.mistakes import FORMS, WrongError, is_implausible
 from check_celery_workers.node import BEAT
 from check_celery_workers.pattern import is_wild
 from check_celery_workers.threshold import Threshold
@@ -58,6 +58,11 @@ class Backlog:
         """Return these ranges, and those of the other for what has none here."""
         return Backlog(self.name, self.warning or other.warning, self.critical or other.critical)
 
+    def as_options(self) -> str:
+        """Return it as it is written on the command line."""
+        limits = (("warning", self.warning), ("critical", self.critical))
+        return " ".join(f"--backlog-{severity} {self.name}={limit}" for severity, limit in limits if limit)
+
     def crossed_by(self, number: int) -> Threshold | None:
         """Return the range that this number is outside of, the critical one first."""
         return next((limit for limit in (self.critical, self.warning) if limit and limit.alerts_at(number)), None)
@@ -65,13 +70,13 @@ class Backlog:
 
 def parse_pattern(limit: re.Match[str]) -> Limit:
     """Return what PATTERN=N and the like asks for. Raises WrongError."""
+    if is_beat(limit[1]):
+        return parse_beat(limit[0])
     low, high = _bounds(limit)
     if low > MOST:
         raise WrongError(f"it means more than {MOST:,} workers", "fewer")
     if not low and high == 0 and not limit[3]:
         raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
-    if is_beat(limit[1]):
-        return Limit(limit[1], low, high, "beat")
     if low > 1 and not is_wild(limit[1]):
         raise WrongError("without *, ? or [...] it matches one worker alone", FORMS)
     return Limit(limit[1], low, high)
@@ -96,7 +101,8 @@ def parse_beat(text: str) -> Limit:
     name, (low, high) = (limit[1], _bounds(limit)) if limit else (text, (1, 1))
     own, _, server = name.partition("@")
     forms = f"{BEAT}@SERVER, '{BEAT}@*' or PATTERN=N"
-    if not own or not server or "@" in server or name.split() != [name] or ("=" in text and not limit):
+    odd = is_implausible(name) or "@" in server or name.split() != [name]
+    if not own or not server or odd or ("=" in text and not limit):
         raise WrongError("it is not a node name", forms)
     if not low and high == 0:
         raise WrongError("it expects no beat", "PATTERN=0..MAX for up to MAX beats")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from functools import partial
 
-from check_celery_workers.expected.inventory import Demand
+from check_celery_workers.expected.demand import Demand
 from check_celery_workers.expected.limits import Limit
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding, roll_up
 from check_celery_workers.node import Group, index_of, indexes_of, node_name
@@ -50,8 +50,8 @@ def _compare_beats(comparison: Comparison) -> None:
             comparison.servers.add(node.partition("@")[2])
     comparison.beats_present = _count_within(inventory.beats, matched)
     found = [*_off_patterns(comparison, inventory.beats, matched, "beat")]
-    lacking = any(finding.metric == "missing" for finding in found)
-    comparison.beats_doubt = doubt_about_beats(comparison.inquiry, lacking)
+    missing = [finding.name for finding in found if finding.metric == "missing"]
+    comparison.beats_doubt = doubt_about_beats(comparison.inquiry, missing) if inventory.beats else None
     unknown = "missing" if comparison.beats_doubt else ""
     comparison.findings += (finding for finding in found if finding.metric != unknown)
     for node, place in places.items():
@@ -122,7 +122,8 @@ def _note_everybody(comparison: Comparison) -> None:
 
 def _missing(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:
     lacking = [turnout for turnout in turnouts if turnout.missing or turnout.lacks_one]
-    silent = {turnout.group[1] for turnout in lacking} - {at_server for _, at_server in comparison.replies.groups}
+    answered = {at_server for _, at_server in comparison.replies.groups} | {*map(_at_server, comparison.beats)}
+    silent = {turnout.group[1] for turnout in lacking} - answered
     shares = (
         (turnout.group, len(turnout.missing) + turnout.lacks_one, turnout.names_missing(), not turnout.digits)
         for turnout in lacking
@@ -189,11 +190,17 @@ def _unexpected(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator
         for group, own in unexpected.items()
         if own
     )
-    yield from roll_up("unexpected", shares, whole.difference(at_server for _, at_server in groups))
+    # A server of which something is expected, a beat too, is not unexpected as a whole.
+    expected = {at_server for _, at_server in groups} | {*map(_at_server, filter(comparison.claimed, comparison.beats))}
+    yield from roll_up("unexpected", shares, whole - expected)
     for turnout in turnouts:
         # If one of the two is ignored, that is the one.
         if turnout.has_one_more and not any(map(ignores, turnout.ends)):
             yield Finding("unexpected", Finding.NODE, " or ".join(turnout.ends))
+
+
+def _at_server(node: str) -> str:
+    return "".join(node.partition("@")[1:])
 
 
 def _count_by_server(groups: Mapping[Group, Collection[str]]) -> dict[str, int]:

@@ -19,14 +19,14 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
         for worker in set(filter(None, map(comparison.claimed, nodes))):
             causes.setdefault(worker, []).append(cause)
 
-    blame(replies.errors, Cause(Cause.ERROR))
+    blame(replies.errors | comparison.beats.intersection(comparison.inquiry.pinged.errors), Cause(Cause.ERROR))
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
         blame(nodes, Cause(Cause.SILENT, question))
     for worker, overdue in _overdue(comparison) if ACTIVE.is_wanted(comparison.inventory) else ():
         causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
-        yield Finding("malfunctioning", Finding.NODE, worker, *found)
+        yield Finding("malfunctioning", Finding.NODE, worker, *found, noun=comparison.noun_of(worker))
 
 
 def duplicate(comparison: Comparison) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def duplicate(comparison: Comparison) -> Iterator[Finding]:
     inquiry = comparison.inquiry
     named = inquiry.replies.duplicates | comparison.beats.intersection(inquiry.pinged.duplicates)
     for node in comparison.repeated.union(filter(None, map(comparison.claimed, named))):
-        yield Finding("duplicate", Finding.NODE, node, noun="beat" if node in comparison.beats else "worker")
+        yield Finding("duplicate", Finding.NODE, node, noun=comparison.noun_of(node))
 
 
 def off_queues(comparison: Comparison) -> Iterator[Finding]:
@@ -63,11 +63,13 @@ def backed_up(comparison: Comparison) -> Iterator[Finding]:
     wanted = comparison.inventory.backlogs
     if not wanted:
         return
-    named = {*wanted} - {""}
+    queues = {*wanted}
+    if "" in wanted and comparison.backlogs:
+        queues.discard("")
+        # Over the broker whatever can be measured is.
+        queues.update(() if comparison.lengths_measured else comparison.replies.consumers())
     if comparison.lengths_asked or comparison.inventory.asks_for_lengths:
-        comparison.unmeasured = [*named.difference(comparison.backlogs)]
-        if "" in wanted and not comparison.backlogs:
-            comparison.unmeasured.append("")
+        comparison.unmeasured = [*queues.difference(comparison.backlogs)]
     for name, length in comparison.backlogs.items():
         crossed = None if length is None else comparison.inventory.backlog_of(name).crossed_by(length)
         if crossed:

@@ -97,7 +97,8 @@ class Comparison:
         # What came of the later questions, and the nodes that certainly kept silent on each.
         self.later = list(later_answers(inquiry))
         self.unanswered = {question: silent for question, silent, doubt in self.later if not doubt}
-        self.present = self.beats_present = 0  # how many of the workers, and beats, that must or may be there replied
+        self.beats_online = {node for node in self.beats if self.claimed(node) or not inventory.ignores(node)}
+        self.present = self.beats_present = 0  # how many workers, and beats, that must or may be there replied
         self.servers: set[str] = set()  # where these are
         self.unclaimed: dict[Group, set[str]] = {}  # what no EXPECTED has claimed
         self.repeated: set[str] = set()  # workers of which an index replied in two spellings
@@ -107,8 +108,11 @@ class Comparison:
         self.seconds: float | None = None  # how long it took to ask
         self.undated: set[str] = set()  # workers with a task of an age that nobody can know
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
-        self.backlogs = self.replies.backlogs()  # how many messages wait in each queue, None: it does not exist
-        self.lengths_asked = bool(self.backlogs) or any(asked.question is LENGTHS for asked in inquiry.asked)
+        self.backlogs = self.replies.backlogs(
+            inventory.names_queue
+        )  # how many messages wait in each queue, None: it does not exist
+        self.lengths_measured = any(asked.question is LENGTHS for asked in inquiry.asked)
+        self.lengths_asked = self.lengths_measured or bool(self.backlogs)
         self.unmeasured: list[str] = []  # queues of which nobody knows that; "" where it is not even known which
         self.beats_doubt: Doubt | None = None  # why nobody can know which beats are there
         self.doubts: list[Doubt] = []  # what cannot be known
@@ -123,6 +127,10 @@ class Comparison:
     def count_servers(self, metric: str) -> int:
         """Return how many whole servers are among the findings of a metric."""
         return sum(finding.metric == metric and finding.kind == Finding.SERVER for finding in self.findings)
+
+    def noun_of(self, node: str) -> str:
+        """Return what a node is: "worker" or "beat"."""
+        return "beat" if node in self.beats else "worker"
 
     def claimed(self, node: str) -> str | None:
         """Return the name of the worker, or beat, that something expected has claimed a node for, None if nothing has.

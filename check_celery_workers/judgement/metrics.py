@@ -123,7 +123,7 @@ ROWS = (
     Row("unexpected", (), "unexpected workers", "0"),
     Row("missing_servers", (), "missing servers", noun="server"),
     Row("unexpected_servers", (), "unexpected servers", noun="server"),
-    Row("online", (), value_of=lambda found: found.replies.count + len(found.beats)),
+    Row("online", (), value_of=lambda found: found.replies.count + len(found.beats_online)),
     Row("oldest_task", (ACTIVE,), value_of=lambda found: found.oldest_task, unit="s", unheard=_unheard_but_not_silent),
     Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),
 )
@@ -155,10 +155,13 @@ def find(comparison: Comparison) -> None:
 
 def _is_in_doubt(comparison: Comparison) -> bool:
     """Return whether nobody can know who is there; if so, note why, and withdraw what another reply might undo."""
-    lacking = comparison.count("missing") + comparison.count("queues") > 0 or not comparison.replies.count
     # Backlogs are not told by workers.
-    if not comparison.inventory.asks_workers and comparison.lengths_asked and not comparison.unmeasured:
+    if not comparison.inventory.expects_nodes and comparison.lengths_asked and not comparison.unmeasured:
         return False
+    # Beats are asked by themselves, but where one text tells of both.
+    beats = comparison.count("missing", "beat") if comparison.inquiry.asked[0].shows_beats else 0
+    lacking = beats + comparison.count("missing", "worker") + comparison.count("queues") > 0
+    lacking = lacking or not (comparison.replies.count or comparison.beats)
     doubt = doubt_about(comparison.inquiry.asked[0].texts, lacking)
     if doubt:
         comparison.doubts = [doubt]

@@ -53,16 +53,16 @@ def later_answers(inquiry: Inquiry) -> Iterator[tuple[Question, set[str], Doubt 
         yield question, silent, doubt and doubt.about(question, silent)
 
 
-def doubt_about_beats(inquiry: Inquiry, lacking: bool) -> Doubt | None:
+def doubt_about_beats(inquiry: Inquiry, missing: Collection[str]) -> Doubt | None:
     """Return why nobody can know which schedulers are there; None if that is known, or as doubtful as the workers are.
 
-    lacking: one that is expected is missing
+    missing: those expected that have not answered
     """
     shown = [asked for asked in inquiry.asked if asked.shows_beats]
     if not shown:
-        return Doubt(counts=False).about(PING, ()) if lacking else None
-    doubt = doubt_about(shown[-1].texts, lacking) if shown[-1] is not inquiry.asked[0] else None
-    return doubt and Doubt(doubt.problem, doubt.reason, counts=False).about(PING, ())
+        return Doubt(counts=False).about(PING, ())
+    doubt = doubt_about(shown[-1].texts, bool(missing)) if shown[-1] is not inquiry.asked[0] else None
+    return doubt and doubt.about(PING, missing)
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

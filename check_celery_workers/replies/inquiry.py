@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from check_celery_workers.errors import SourceError
 from check_celery_workers.replies.output import Output, Replies
-from check_celery_workers.replies.question import LENGTHS, PING, Question
+from check_celery_workers.replies.question import PING, Question
 
 
 class Text:
@@ -43,7 +43,7 @@ class Asked:
         """Whether a scheduler would have answered: `ping` or `status` was asked."""
         if self.question:
             return self.question is PING
-        shown = {output.question for text in self.texts for output in text.outputs} - {LENGTHS}
+        shown = {output.question for text in self.texts for output in text.outputs if output}
         return not shown or not shown.isdisjoint({None, PING})
 
 

@@ -8,7 +8,7 @@ of outputs, one for each time that Celery itself was asked. An output has its qu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.node import Group, node_name, split_node
 from check_celery_workers.replies.question import (
@@ -93,13 +93,16 @@ class Replies:
                         consumers.setdefault(str(queue), set()).add(node)
         return consumers
 
-    def backlogs(self) -> dict[str, int | None]:
-        """Return how many messages wait in each queue, by the same names; queues of one such name are added up."""
+    def backlogs(self, is_named: Callable[[str], bool]) -> dict[str, int | None]:
+        """Return how many messages wait in each queue, by the same names; queues of one such name are added up.
+
+        is_named: whether a queue is wanted by its own name
+        """
         told = self.told.get(ACTIVE_QUEUES, {}).values()
         known_as = {str(queue): queue.known_as for queues in told for queue in queues if isinstance(queue, Queue)}
         backlogs: dict[str, int | None] = {}
         for queue, length in self.lengths.items():
-            name = known_as.get(queue, queue)
+            name = queue if is_named(queue) else known_as.get(queue, queue)
             # Of one that is not there, the others of its name tell.
             others = backlogs.get(name)
             backlogs[name] = others if length is None else length + (others or 0)

@@ -58,7 +58,7 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
 
 def _online(comparison: Comparison) -> str:
     inventory, present = comparison.inventory, comparison.present
-    if not inventory.asks_workers:
+    if comparison.lengths_asked and not inventory.expects_nodes:
         waiting = sum(length or 0 for length in comparison.backlogs.values())
         verb = "waits" if waiting == 1 else "wait"
         return f"{count_of(waiting, 'task')} {verb} in {count_of(len(comparison.backlogs), 'queue')}"

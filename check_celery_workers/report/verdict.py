@@ -8,6 +8,7 @@ from check_celery_workers.judgement.finding import Comparison, Finding
 from check_celery_workers.judgement.metrics import ROWS
 from check_celery_workers.node import natural, printable
 from check_celery_workers.replies.doubt import Doubt
+from check_celery_workers.replies.question import PING
 from check_celery_workers.report import sentences
 
 NAME = "CELERY WORKERS"
@@ -85,8 +86,13 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     words = doubt.problem
     silent = _silent(doubt, comparison)
     expected, replied = comparison.inventory.least_workers, comparison.replies.count
-    if doubt.question and silent:
+    beats = comparison.inventory.size - expected
+    if doubt.question is PING and silent:
+        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered to ping"
+    elif doubt.question and silent:
         words += f", {replied - len(silent):,} of {replied:,} workers had answered to {doubt.question.name}"
+    elif doubt.counts and comparison.inventory.only_beats_are_expected:
+        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered"
     elif doubt.counts and expected:
         lacking = sum(finding.count for finding in silent if finding.noun == "worker")
         words += f", {expected - lacking:,} of {expected:,} workers had answered"
@@ -102,7 +108,8 @@ def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
     if not doubt.counts:
         return []
     if doubt.question:
-        return [Finding("missing", Finding.NODE, node) for node in doubt.silent]
+        noun = "beat" if doubt.question is PING else "worker"
+        return [Finding("missing", Finding.NODE, node, noun=noun) for node in doubt.silent]
     return [finding for finding in comparison.withdrawn if finding.metric == "missing"]
 
 
