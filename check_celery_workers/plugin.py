@@ -71,9 +71,10 @@ class Workers(nagiosplugin.Resource):
 
 
 def _lengths(comparison: Comparison) -> Iterator[nagiosplugin.Metric]:
-    """Yield a metric for each queue of which it is known how many messages wait."""
+    """Yield a metric for each queue that an option is about, if it is known how many messages wait there."""
+    inventory = comparison.inventory
     for queue, length in comparison.backlogs.items():
-        if length is not None:
+        if length is not None and (inventory.names_queue(queue) or "" in inventory.backlogs):
             yield nagiosplugin.Metric(f"{_BACKLOG}{queue}", length, min=0, context="backlog")
 
 

@@ -155,14 +155,18 @@ def find(comparison: Comparison) -> None:
 
 def _is_in_doubt(comparison: Comparison) -> bool:
     """Return whether nobody can know who is there; if so, note why, and withdraw what another reply might undo."""
+    inventory, texts = comparison.inventory, comparison.inquiry.asked[0].texts
     # Backlogs are not told by workers.
-    if not comparison.inventory.expects_nodes and comparison.lengths_asked and not comparison.unmeasured:
+    if not inventory.expects_nodes and comparison.lengths_asked and not comparison.unmeasured:
         return False
     # Beats are asked by themselves, but where one text tells of both.
     beats = comparison.count("missing", "beat") if comparison.inquiry.asked[0].shows_beats else 0
     lacking = beats + comparison.count("missing", "worker") + comparison.count("queues") > 0
     lacking = lacking or not (comparison.replies.count or comparison.beats)
-    doubt = doubt_about(comparison.inquiry.asked[0].texts, lacking)
+    doubt = doubt_about(texts, lacking)
+    if doubt and not inventory.asks_workers and not doubt.counts and not any(text.failure for text in texts):
+        # That no worker answered matters to nobody.
+        return False
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}
