@@ -78,7 +78,7 @@ class Inquiry:
     @property
     def origin(self) -> str:
         """How the workers were asked over the broker, or ""."""
-        return next((text.origin for text in self.texts), "")
+        return next((text.origin for text in reversed(self.texts)), "")
 
     @property
     def hints(self) -> list[str]:
