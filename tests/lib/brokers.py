@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Union
+from urllib.parse import quote
 
 from daemons import Daemon
 from processes import DEADLINE, free_port
@@ -105,9 +106,13 @@ class Redis(Broker):
 
     package = "redis-server"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str, password: str = "") -> None:
+        """`options` are those of redis-server; `password` is that of the user "default"."""
         super().__init__(directory)
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = (*options, *(("--requirepass", password) if password else ()))
+        self._environment = {**os.environ, "REDISCLI_AUTH": password}
+        user = f":{quote(password, safe='')}@" if password else ""
+        self.url = f"redis://{user}127.0.0.1:{self.port}/0"
 
     @classmethod
     def installed(cls) -> bool:
@@ -115,18 +120,24 @@ class Redis(Broker):
 
     def contents(self) -> Contents:
         """Return each key, with its members where it is a set."""
-        keys = self._ask("KEYS", "*")
-        return {key: self._ask("SMEMBERS", key) if self._ask("TYPE", key) == ["set"] else "" for key in keys}
+        keys = sorted(self.ask("KEYS", "*"))
+        return {key: sorted(self.ask("SMEMBERS", key)) if self.ask("TYPE", key) == ["set"] else "" for key in keys}
+
+    def ask(self, *command: str) -> list[str]:
+        """Return the lines that redis-cli prints for a command; CalledProcessError if Redis refuses it."""
+        done = subprocess.run(
+            ("redis-cli", "-e", "-p", str(self.port), *command),
+            env=self._environment,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+        return done.stdout.splitlines()
 
     def _start(self) -> None:
-        server = self._spawn("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "")
-        server.wait_for_port(self.port)
-
-    def _ask(self, *command: str) -> list[str]:
-        done = subprocess.run(
-            ("redis-cli", "-p", str(self.port), *command), capture_output=True, check=True, text=True, timeout=DEADLINE
-        )
-        return sorted(done.stdout.splitlines())
+        command = ("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", *self._options)
+        self._spawn(*command).wait_for_port(self.port)
 
 
 class RabbitMQ(Broker):

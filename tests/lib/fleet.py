@@ -6,6 +6,9 @@ with Fleet() as fleet:
     fleet.kill("worker-2@a")
     with fleet.holding("emails"), fleet.ending_with_the_last_reply():
         text = fleet.text("inspect", "active", "-t", "60")
+
+with Fleet(broker=redis.url, settings="app.conf.task_serializer = 'pickle'") as fleet:
+    ...
 """
 
 from __future__ import annotations
@@ -113,17 +116,13 @@ if "FLEET_LIFELINE" in os.environ:
 """
 
 FILESYSTEM_OPTIONS = """
+import shutil
 import uuid
 
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
-app.conf.broker_transport_options = {{
-    "data_folder_in": {queue!r},
-    "data_folder_out": {queue!r},
-    "control_folder": {control!r},
-    "polling_interval": 0.1,
-}}
+app.conf.broker_transport_options = {options!r}
 
 
 # kombu opens a message where its reader looks for it, and then writes it: on a busy machine, a
@@ -136,6 +135,18 @@ def put_whole(channel, queue, message, **options):
 
 
 filesystem.Channel._put = put_whole
+
+
+# Whoever asks from outside of this app opens it first, too: so what is empty is left for later.
+class Mover:
+    @staticmethod
+    def move(path, folder):
+        if not os.path.getsize(path):
+            raise OSError("not yet written")
+        shutil.move(path, folder)
+
+
+filesystem.shutil = Mover
 
 # A broadcast reaches every worker on Redis. Here it is one file for each queue, and of two
 # workers of one name, which share their queue, only one would find it: each gets its own.
@@ -177,12 +188,15 @@ class Fleet:
     """Workers by their node names, with the directory and the app that they share.
 
     `broker` is the URL of a running broker, if not of files in the fleet's own directory;
-    `celery` is the start of each command line, which "worker" or "status" follows. What is
-    left of the fleet ends with the context.
+    `celery` is the start of each command line, which "worker" or "status" follows; `settings`
+    is Python that the app ends with, and `broker_options` are the transport options of an app on
+    files. What is left of the fleet ends with the context.
     """
 
-    def __init__(self, *, broker: str = FILESYSTEM, celery: Sequence[str] = CELERY) -> None:
-        self.celery, self.broker = tuple(celery), broker
+    def __init__(self, *, broker: str = FILESYSTEM, celery: Sequence[str] = CELERY, settings: str = "") -> None:
+        self.celery = tuple(celery)
+        self.broker = broker
+        self.broker_options: dict[str, object] = {}
         self._workers: list[Worker] = []
         self._frozen: list[Worker] = []
         self._lines = 0
@@ -203,14 +217,20 @@ class Fleet:
         app = APP.format(broker=broker)
         if broker == FILESYSTEM:
             app += self._filesystem_options()
-        (self.directory / "proj.py").write_text(app, encoding="utf-8")
+        (self.directory / "proj.py").write_text(f"{app}\n{settings}\n", encoding="utf-8")
 
     def _filesystem_options(self) -> str:
         queue, control = self.directory / "queue", self.directory / "control"
         queue.mkdir()
         control.mkdir()
         self._create_exchanges(DEFAULT_QUEUE, "celery.pidbox", "reply.celery.pidbox")
-        return FILESYSTEM_OPTIONS.format(queue=str(queue), control=str(control), scratch=str(self._scratch))
+        self.broker_options = {
+            "data_folder_in": str(queue),
+            "data_folder_out": str(queue),
+            "control_folder": str(control),
+            "polling_interval": 0.1,
+        }
+        return FILESYSTEM_OPTIONS.format(queue=str(queue), options=self.broker_options, scratch=str(self._scratch))
 
     def _create_exchanges(self, *names: str) -> None:
         """Create the files of exchanges: workers that do so at the same moment lose each other's entries."""
@@ -263,6 +283,11 @@ class Fleet:
         worker = Worker(node, process, log)
         self._workers.append(worker)
         return worker
+
+    def logs(self) -> dict[str, str]:
+        """Return what workers have logged, by the names of the files."""
+        logs = sorted(self.directory.glob("*.log"))
+        return {log.name: log.read_text(encoding="utf-8", errors="replace") for log in logs}
 
     def kill(self, node: str) -> None:
         """End a worker of this name, the newest, and its pool, as the kernel does when memory runs out."""

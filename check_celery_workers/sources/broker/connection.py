@@ -60,7 +60,7 @@ class Connection:
         logging.disable(logging.CRITICAL)
         warnings.simplefilter("ignore")
         self._problem: SourceError | None = None  # why replies may be lacking
-        self.description = f"kombu {kombu.__version__}, {address.shown}"
+        self.description = self._description = f"kombu {kombu.__version__}, {address.shown}"
         self._address, self._receive = address, receive
         self._heard_itself = False
 
@@ -118,13 +118,13 @@ class Connection:
         with self._explained("does not tell the length of a queue"):
             # On Redis an answer is awaited on the first channel.
             channel = self._kombu.channel()
-            steps = getattr(channel, "priority_steps", None)
-            if steps:
-                self.description += f", priorities {', '.join(map(str, steps))}"
+            priorities = getattr(channel, "priority_steps", ())
+            if priorities and self.description == self._description:
+                self.description += f", lengths of the priorities {', '.join(map(str, priorities))}"
             for queue in queues:
                 code, length = self._length(channel, queue)
-                if code:
-                    # AMQP closes the channel with it.
+                if code and self._is_amqp:
+                    # The channel is closed with it.
                     channel = self._kombu.channel()
                 if code != _ANOTHERS:
                     found[queue] = length
@@ -167,6 +167,8 @@ class Connection:
         if driver == "redis":
             # kombu would put messages back into their queue that workers hold for longer than it knows of.
             options = {"socket_connect_timeout": _CONNECT, **options, "ack_emulation": False}
+            if address.schemes[0] == "sentinel":
+                options["sentinel_kwargs"] = {**_once(), **(options.get("sentinel_kwargs") or {})}
         elif driver == "amqp":
             options["on_blocked"] = self._refuse
         ssl = ssl_options(address.options.get("ssl"), driver)
@@ -218,8 +220,17 @@ class Connection:
             reason = address.hide(str(error))
             raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {_INSTALL}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a library raises
-            reason = address.hide(str(error) or type(error).__name__)
+            # redis-py adds its objects, in angle brackets, to what a Sentinel says.
+            reason = address.hide(str(error).partition(" : <")[0] or type(error).__name__)
             raise Unreachable(f"the broker {address.shown} {what}: {reason}") from None
+
+
+def _once() -> dict[str, object]:
+    """Return how to ask a Sentinel: without redis-py's pauses between tries, for there may be another."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {"socket_connect_timeout": _CONNECT, "retry": Retry(NoBackoff(), 0)}
 
 
 class NobodyListensError(SourceError):

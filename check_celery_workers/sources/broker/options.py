@@ -27,10 +27,11 @@ def check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN4
     known = {*SETTINGS, *getattr(channel, "from_transport_options", ())}
     if transport.driver_type == "amqp":
         known.update(inspect.signature(transport.Connection).parameters)
-    # The others are read where they are used.
-    with suppress(OSError, TypeError):
-        source = inspect.getsource(sys.modules[transport.__module__])
-        known.update(re.findall(r"transport_options(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
+    # The others are read where they are used, in the transport or what it is derived from.
+    for module in {base.__module__ for base in transport.__mro__}:
+        with suppress(OSError, TypeError):
+            source = inspect.getsource(sys.modules[module])
+            known.update(re.findall(r"transport_options(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
     for name in options:
         if name not in known or name.startswith("on_"):
             near = get_close_matches(name, known, n=1)
