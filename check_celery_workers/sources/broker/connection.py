@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 
 from check_celery_workers.errors import CannotJudge, SourceError, Unreachable
 from check_celery_workers.node import printable
@@ -157,6 +158,9 @@ class Connection:
             if scheme.partition("+")[0] not in TRANSPORT_ALIASES:
                 # kombu would import it.
                 raise CannotJudge(f"kombu knows no broker {printable(scheme)}://")
+        if self._module == "redis":
+            # Where it is not there, kombu stumbles over that.
+            import_module("redis")
         transport = get_transport_cls(address.schemes[0].partition("+")[0])
         options = {name: value for name, value in address.options.items() if name not in SETTINGS}
         check_names(transport, options)
@@ -203,6 +207,12 @@ class Connection:
         # From within kombu, which may wait for an answer that does not come.
         raise Unreachable(f"the broker takes no messages: {self._address.hide(str(reason))}")
 
+    @property
+    def _module(self) -> str:
+        """The name of kombu's module for the transport, which is that of its extra too."""
+        alias = TRANSPORT_ALIASES[self._address.schemes[0].partition("+")[0]]
+        return str(alias.partition(":")[0].rpartition(".")[2].lower())
+
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         """Put into words what is raised inside: `what` of the broker's did not work."""
@@ -213,7 +223,8 @@ class Connection:
             raise
         except ImportError as error:
             reason = address.hide(str(error))
-            raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {_INSTALL}") from None
+            install = _INSTALL if self._module == "redis" else f"pip install 'kombu[{self._module}]'"
+            raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {install}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a library raises
             reason = address.hide(str(error) or type(error).__name__)
             raise Unreachable(f"the broker {address.shown} {what}: {reason}") from None
