@@ -63,6 +63,7 @@ class Connection:
         self._problem: SourceError | None = None  # why replies may be lacking
         self.description = f"kombu {kombu.__version__}, {address.shown}"
         self._address, self._receive = address, receive
+        self._consumer: kombu.Consumer | None = None
         self._heard_itself = False
 
     def open(self) -> None:
@@ -142,9 +143,11 @@ class Connection:
 
     def close(self) -> None:
         """Leave nothing on the broker."""
+        consumer, self._consumer = self._consumer, None
         with suppress(Exception):
-            self._consumer.cancel()
-            self._channel.after_reply_message_received(self._queue.name)
+            if consumer:
+                consumer.cancel()
+                self._channel.after_reply_message_received(self._queue.name)
         with suppress(Exception):
             self._kombu.release()
 
@@ -190,8 +193,8 @@ class Connection:
         # It goes with the connection, also where kombu is older.
         self._queue.exclusive = True
         self._channel = self._kombu.default_channel
-        self._consumer = kombu.Consumer(self._channel, [self._queue], on_message=self._take, no_ack=True)
-        self._consumer.consume()
+        self._consumer = consumer = kombu.Consumer(self._channel, [self._queue], on_message=self._take, no_ack=True)
+        consumer.consume()
 
     def _take(self, message: Message) -> None:
         ticket = message.headers.get("ticket", "")
