@@ -20,22 +20,30 @@ class Aside:
     def __init__(self, name: str) -> None:
         """`name` says what is going on, for the message if a signal ends it."""
         self._name = name
-        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._error: BaseException | None = None
         self.is_stuck = False  # whether a piece of work did not end in its time: nothing more can be done
 
     def __enter__(self) -> Aside:
         with contextlib.ExitStack() as cleanup:
             self._signals = cleanup.enter_context(Signals())
-            self._done, self._note_done = pipe(cleanup, cleanup)
             self._cleanup = cleanup.pop_all()
-        # A thread that hangs does not keep the process from ending.
-        Thread(target=self._run, daemon=True).start()
+        self.begin()
         return self
+
+    def begin(self) -> None:
+        """Begin to work, anew where a piece of work hangs: that is left alone."""
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        with contextlib.ExitStack() as cleanup:
+            self._done, note_done = pipe(cleanup, cleanup)
+            self._pipe = cleanup.pop_all()
+        self.is_stuck = False
+        # A thread that hangs does not keep the process from ending.
+        Thread(target=self._run, args=(self._work, note_done), daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         """Let signals do again what they did before. A pipe that the thread may still write to stays open."""
         if not self.is_stuck:
+            self._pipe.close()
             self._cleanup.close()
 
     @property
@@ -76,11 +84,13 @@ class Aside:
         else:
             self.is_stuck = True
 
-    def _run(self) -> None:
+    def _run(self, works: SimpleQueue[Callable[[], None]], note_done: int) -> None:
         while True:
-            work = self._work.get()
+            work = works.get()
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 -- raised in the main thread
-                self._error = error
-            os.write(self._note_done, b".")
+                # Nobody waits for what was left alone.
+                if works is self._work:
+                    self._error = error
+            os.write(note_done, b".")

@@ -14,8 +14,8 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Union
 from urllib.parse import quote
@@ -74,6 +74,21 @@ class Broker(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def start(self) -> None:
+        """Start it again, on the same port, and return when clients may come."""
+        self._start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop its processes, so that it hangs, and let them go on."""
+        for process in self._processes:
+            os.killpg(process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in self._processes:
+                os.killpg(process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it orderly, as an administrator does."""
@@ -141,13 +156,20 @@ class Redis(Broker):
 
 
 class RabbitMQ(Broker):
-    """RabbitMQ, run by whoever runs the tests, with an epmd of its own."""
+    """RabbitMQ, run by whoever runs the tests, with an epmd of its own.
+
+    vhost: the virtual host of which `contents` are
+    """
 
     package = "rabbitmq-server"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: str = "") -> None:
+        """Run it with these lines of rabbitmq.conf, in which {port} is another port."""
         super().__init__(directory)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self.vhost = "/"
+        self.other_port = free_port()
+        (directory / "rabbitmq.conf").write_text(settings.replace("{port}", str(self.other_port)), encoding="utf-8")
         self._epmd_port = free_port()
         plugins = directory / "enabled_plugins"
         plugins.write_text("[].\n", encoding="ascii")
@@ -179,17 +201,18 @@ class RabbitMQ(Broker):
     def contents(self) -> Contents:
         """Return the exchanges and the bindings, of which each queue has one, to the exchange without a name."""
         return {
-            "exchanges": self._ask("list_exchanges", "name"),
-            "bindings": self._ask("list_bindings", "source_name", "destination_name", "routing_key"),
+            "exchanges": self.ctl("list_exchanges", "-p", self.vhost, "name"),
+            "bindings": self.ctl("list_bindings", "-p", self.vhost, "source_name", "destination_name", "routing_key"),
         }
 
     def _start(self) -> None:
         # Where none listens, the node starts one that stays for ever.
         self._spawn("epmd", "-address", "127.0.0.1", "-port", str(self._epmd_port)).wait_for_port(self._epmd_port)
         self._spawn(str(RABBITMQ_SCRIPTS / "rabbitmq-server"), env=self._environment).wait_for_port(self.port)
-        self._ask("await_startup")
+        self.ctl("await_startup")
 
-    def _ask(self, *command: str) -> list[str]:
+    def ctl(self, *command: str) -> list[str]:
+        """Return the lines that rabbitmqctl prints, in order of the alphabet."""
         port = str(free_port())
         done = subprocess.run(
             (str(RABBITMQ_SCRIPTS / "rabbitmqctl"), "--quiet", *command),

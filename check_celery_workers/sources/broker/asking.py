@@ -27,6 +27,8 @@ _LATER = 2.0
 # How many seconds a message to oneself may take, and how many it may take to leave nothing behind.
 _ECHO = 5.0
 _CLOSING = 2.0
+# How many seconds after a failure it is tried again, where there are attempts left: a broker that starts needs time.
+_PAUSE = 1.0
 
 
 class Broker:
@@ -43,6 +45,7 @@ class Broker:
         self._questions = [question for question in questions if question is not LENGTHS]
         self._connection = Connection(address, self._take)
         self._is_open = False
+        self._failed = -math.inf  # when, a time of `time.monotonic` in seconds
         self._aside = Aside("the workers had answered")
         # Held while answers are added, and by who takes them when the connection hangs.
         self._lock = Lock()
@@ -95,6 +98,7 @@ class Broker:
 
         def opened() -> None:
             if not self._is_open:
+                self._wait_until(min(self._failed + _PAUSE, self._deadline))
                 self._connection.open()
                 self._is_open = True
             work()
@@ -103,11 +107,22 @@ class Broker:
             if not self._aside.is_stuck and self._aside.do(opened, self._deadline):
                 return None
         except SourceError as error:
-            # Another attempt begins anew.
-            self._is_open = self._is_open and isinstance(error, NobodyListensError)
+            if not isinstance(error, NobodyListensError):
+                self._leave()
             return error
         hint = "" if self._is_open or not self._address.is_encrypted else " (is TLS spoken there?)"
         return Unreachable(f"the broker {self._address.shown} did not answer before the timeout{hint}")
+
+    def _leave(self) -> None:
+        """Close a connection that has failed, which may hang: another attempt begins anew."""
+        self._is_open, self._failed = False, time.monotonic()
+        if not self._aside.do(self._connection.close, time.monotonic() + _CLOSING, cleaning=True):
+            self._aside.begin()
+            self._connection = Connection(self._address, self._take)
+
+    def _wait_until(self, moment: float) -> None:
+        while not self._aside.is_ending and (left := moment - time.monotonic()) > 0:
+            time.sleep(min(SLICE, left))
 
     def _collect(self, question: Question, awaited: Awaited | None, settle: float | None) -> None:
         """Ask, unless that is done already, and wait until it is enough. Raises SourceError."""

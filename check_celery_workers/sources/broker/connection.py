@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 
 from check_celery_workers.errors import CannotJudge, SourceError, Unreachable
 from check_celery_workers.node import printable
@@ -62,6 +63,7 @@ class Connection:
         self._problem: SourceError | None = None  # why replies may be lacking
         self.description = self._description = f"kombu {kombu.__version__}, {address.shown}"
         self._address, self._receive = address, receive
+        self._consumer: kombu.Consumer | None = None
         self._heard_itself = False
 
     def open(self) -> None:
@@ -144,9 +146,11 @@ class Connection:
 
     def close(self) -> None:
         """Leave nothing on the broker."""
+        consumer, self._consumer = self._consumer, None
         with suppress(Exception):
-            self._consumer.cancel()
-            self._channel.after_reply_message_received(self._queue.name)
+            if consumer:
+                consumer.cancel()
+                self._channel.after_reply_message_received(self._queue.name)
         with suppress(Exception):
             self._kombu.release()
 
@@ -160,6 +164,9 @@ class Connection:
             if scheme.partition("+")[0] not in TRANSPORT_ALIASES:
                 # kombu would import it.
                 raise CannotJudge(f"kombu knows no broker {printable(scheme)}://")
+        if self._module == "redis":
+            # Where it is not there, kombu stumbles over that.
+            import_module("redis")
         transport = get_transport_cls(address.schemes[0].partition("+")[0])
         options = {name: value for name, value in address.options.items() if name not in SETTINGS}
         check_names(transport, options)
@@ -191,8 +198,8 @@ class Connection:
         # It goes with the connection, also where kombu is older.
         self._queue.exclusive = True
         self._channel = self._kombu.default_channel
-        self._consumer = kombu.Consumer(self._channel, [self._queue], on_message=self._take, no_ack=True)
-        self._consumer.consume()
+        self._consumer = consumer = kombu.Consumer(self._channel, [self._queue], on_message=self._take, no_ack=True)
+        consumer.consume()
 
     def _take(self, message: Message) -> None:
         ticket = message.headers.get("ticket", "")
@@ -208,6 +215,12 @@ class Connection:
         # From within kombu, which may wait for an answer that does not come.
         raise Unreachable(f"the broker takes no messages: {self._address.hide(str(reason))}")
 
+    @property
+    def _module(self) -> str:
+        """The name of kombu's module for the transport, which is that of its extra too."""
+        alias = TRANSPORT_ALIASES[self._address.schemes[0].partition("+")[0]]
+        return str(alias.partition(":")[0].rpartition(".")[2].lower())
+
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         """Put into words what is raised inside: `what` of the broker's did not work."""
@@ -218,7 +231,8 @@ class Connection:
             raise
         except ImportError as error:
             reason = address.hide(str(error))
-            raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {_INSTALL}") from None
+            install = _INSTALL if self._module == "redis" else f"pip install 'kombu[{self._module}]'"
+            raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {install}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a library raises
             # redis-py adds its objects, in angle brackets, to what a Sentinel says.
             reason = address.hide(str(error).partition(" : <")[0] or type(error).__name__)

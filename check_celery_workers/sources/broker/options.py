@@ -27,13 +27,15 @@ def check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN4
     known = {*SETTINGS, *getattr(channel, "from_transport_options", ())}
     if transport.driver_type == "amqp":
         known.update(inspect.signature(transport.Connection).parameters)
-    # The others are read where they are used, in the transport or what it is derived from.
-    for module in {base.__module__ for base in transport.__mro__}:
+    # The others are read where they are used: by the connection, the transport, or what that is derived from.
+    for module in {"kombu.connection", *(base.__module__ for base in transport.__mro__)}:
         with suppress(OSError, TypeError):
             source = inspect.getsource(sys.modules[module])
-            known.update(re.findall(r"transport_options(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
+            known.update(re.findall(r"transport_opt(?:ion)?s(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
+    # JSON has no functions.
+    known = {name for name in known if not name.startswith("on_") and name not in {"callback", "errback"}}
     for name in options:
-        if name not in known or name.startswith("on_"):
+        if name not in known:
             near = get_close_matches(name, known, n=1)
             meant = f", did you mean {near[0]}?" if near else ""
             raise UsageError(f"--broker-options: {printable(name)} is no option of this broker{meant}")
