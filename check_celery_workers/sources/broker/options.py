@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import ssl
-import sys
 from collections.abc import Collection
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.node import printable
@@ -30,7 +30,7 @@ def check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN4
     # The others are read where they are used: by the connection, the transport, or what that is derived from.
     for module in {"kombu.connection", *(base.__module__ for base in transport.__mro__)}:
         with suppress(OSError, TypeError):
-            source = inspect.getsource(sys.modules[module])
+            source = inspect.getsource(import_module(module))
             known.update(re.findall(r"transport_opt(?:ion)?s(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
     # JSON has no functions.
     known = {name for name in known if not name.startswith("on_") and name not in {"callback", "errback"}}
