@@ -164,7 +164,7 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     lacking = beats + comparison.count("missing", "worker") + comparison.count("queues") > 0
     lacking = lacking or not (comparison.replies.count or comparison.beats)
     doubt = doubt_about(texts, lacking)
-    if doubt and not inventory.asks_workers and not doubt.counts and not any(text.failure for text in texts):
+    if not inventory.asks_workers and not any(text.has_failed for text in texts):
         # That no worker answered matters to nobody.
         return False
     if doubt:

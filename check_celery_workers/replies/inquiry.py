@@ -24,6 +24,11 @@ class Text:
         self.origin = self.hint = ""
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its source, or an output of it, failed."""
+        return bool(self.failure) or any(output.end == Output.FAILED for output in self.outputs)
+
+    @property
     def reason(self) -> str:
         """The line that says best what went wrong, among those that no output consists of, or ""."""
         from check_celery_workers.replies import quote
