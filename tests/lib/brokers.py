@@ -4,6 +4,9 @@ with Redis(directory) as broker:
     before = broker.contents()
     use(broker.url)
     assert broker.contents() == before
+
+with Redis(directory, "--unixsocket", path, password="secret") as master, Sentinel(other, master, "secret") as sentinel:
+    use(sentinel.url)
 """
 
 from __future__ import annotations
@@ -153,6 +156,34 @@ class Redis(Broker):
     def _start(self) -> None:
         command = ("redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", *self._options)
         self._spawn(*command).wait_for_port(self.port)
+
+
+class Sentinel(Broker):
+    """A Sentinel that knows one Redis by the name "mymaster"."""
+
+    package = Redis.package
+
+    def __init__(self, directory: Path, master: Redis, password: str = "") -> None:
+        """`password` is that of the master, which is in the URL, as Celery wants it."""
+        super().__init__(directory)
+        self._master = master
+        self._configuration = directory / "sentinel.conf"
+        lines = [f"bind 127.0.0.1\nport {self.port}\nsentinel monitor mymaster 127.0.0.1 {master.port} 1"]
+        lines += [f'sentinel auth-pass mymaster "{password}"'] if password else []
+        self._configuration.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        user = f":{quote(password, safe='')}@" if password else ""
+        self.url = f"sentinel://{user}127.0.0.1:{self.port}/0"
+
+    @classmethod
+    def installed(cls) -> bool:
+        return Redis.installed()
+
+    def contents(self) -> Contents:
+        """Return those of the master."""
+        return self._master.contents()
+
+    def _start(self) -> None:
+        self._spawn("redis-server", str(self._configuration), "--sentinel").wait_for_port(self.port)
 
 
 class RabbitMQ(Broker):

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +38,7 @@ WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 APP = """\
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -109,7 +110,10 @@ def end_with_the_tests():
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
-if "FLEET_LIFELINE" in os.environ:
+if "FLEET_LIFELINE" in os.environ and "gevent.monkey" in sys.modules:
+    # What Thread is there stops all others while it reads.
+    sys.modules["gevent"].get_hub().threadpool.spawn(end_with_the_tests)
+elif "FLEET_LIFELINE" in os.environ:
     thread = threading.Thread(target=end_with_the_tests)
     thread.daemon = True
     thread.start()
@@ -189,14 +193,23 @@ class Fleet:
 
     `broker` is the URL of a running broker, if not of files in the fleet's own directory;
     `celery` is the start of each command line, which "worker" or "status" follows; `settings`
-    is Python that the app ends with, and `broker_options` are the transport options of an app on
-    files. What is left of the fleet ends with the context.
+    is Python that the app ends with, `environment` is for its workers besides, and `broker_options`
+    are the transport options of an app on files. What is left of the fleet ends with the context.
     """
 
-    def __init__(self, *, broker: str = FILESYSTEM, celery: Sequence[str] = CELERY, settings: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        broker: str = FILESYSTEM,
+        celery: Sequence[str] = CELERY,
+        settings: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.celery = tuple(celery)
         self.broker = broker
         self.broker_options: dict[str, object] = {}
+        # What tasks are sent in, whatever the application's task_serializer is.
+        self.serializer = "json"
         self._workers: list[Worker] = []
         self._frozen: list[Worker] = []
         self._lines = 0
@@ -208,9 +221,10 @@ class Fleet:
         self._scratch.mkdir()
         # How many workers reply, where Celery ends with the last of them.
         self.replies = self.directory / "replies"
+        others = {**os.environ, **(environment or {})}
         self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.directory), os.environ.get("PYTHONPATH")))),
+            **others,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.directory), others.get("PYTHONPATH")))),
             # The filesystem broker moves each message there before it reads it.
             "TMPDIR": str(self._scratch),
         }
@@ -260,18 +274,27 @@ class Fleet:
         A worker of the pool "solo" does not answer while it runs a task; one of "prefork" does.
         """
         self._create_exchanges(*queues)
-        options = ("-P", pool, "-c", str(concurrency), "-Q", ",".join(queues))
-        workers = [self._spawn(node, options) for node in nodes]
+        options = ("-l", "INFO", "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues), *WORKER_OPTIONS)
+        workers = [self._spawn(node, "worker", "-n", node, *options) for node in nodes]
         wait_for(lambda: all(worker.is_ready() for worker in workers), f"not all of {nodes} are ready")
+        self._wait_until_answering(*nodes)
+
+    def start_beat(self, node: str) -> None:
+        """Start a scheduler that answers to this name, and return when it does: Celery 5.7 or later."""
+        schedule = f"schedule-{len(self._workers)}"
+        self._spawn(node, "beat", "-n", node, "-l", "INFO", "--enable-remote-control", "--pidfile", "", "-s", schedule)
+        self._wait_until_answering(node)
+
+    def _wait_until_answering(self, *nodes: str) -> None:
         ping = ("inspect", "ping", "-t", "5", "-d", ",".join(nodes))
         wait_for(lambda: self.text(*ping).count("pong") >= len(set(nodes)), f"not all of {nodes} answer")
         self._count_again()
 
-    def _spawn(self, node: str, options: tuple[str, ...]) -> Worker:
+    def _spawn(self, node: str, *arguments: str) -> Worker:
         log = self.directory / f"worker-{len(list(self.directory.glob('worker-*.log')))}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                (*self.celery, "worker", "-n", node, "-l", "INFO", *options, *WORKER_OPTIONS),
+                (*self.celery, *arguments),
                 cwd=self.directory,
                 env={**self.environment, "FLEET_LIFELINE": str(self._lifeline)},
                 pass_fds=(self._lifeline,),
@@ -359,7 +382,8 @@ class Fleet:
 
     def send(self, task: str, *arguments: object, queue: str = DEFAULT_QUEUE) -> None:
         """Send "proj.nap", which takes a number of seconds, or "proj.endless" to a queue."""
-        self.text("call", task, f"--args={json.dumps(arguments)}", f"--queue={queue}")
+        options = (f"--args={json.dumps(arguments)}", f"--queue={queue}", f"--serializer={self.serializer}")
+        self.text("call", task, *options)
 
     def started(self, task: str) -> list[int]:
         """Return for each time that a task of this name was started the ID of the process that did it."""

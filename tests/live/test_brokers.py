@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -14,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import running
 from ages import ageless
 from brokers import Broker, RabbitMQ, Redis
 from fleet import Fleet
 from processes import DEADLINE, MARK, all_ended, started_with, wait_for
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, run
+from running import CRITICAL, OK, UNKNOWN, Outcome, run
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon]
 
@@ -141,31 +141,12 @@ def test_crit_one_killed_and_then_all(site: Site) -> None:
     assert all_killed == ALL_KILLED
 
 
-@contextlib.contextmanager
-def listening(fleet: Fleet, *options: str, answered: int, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Run the plugin, which has not heard all that are expected, and go on once so many workers have answered."""
-    own, terminal = pty.openpty()
-    plugin = subprocess.Popen(
-        [PLUGIN, *arguments("-t", "200", *options, command=fleet.status_command("-t", "3600"))],
-        cwd=fleet.directory,
-        env={**fleet.environment, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        text=True,
-        # As monitoring systems do, which kill the whole group.
-        start_new_session=True,
-    )
-    # Only the plugin holds it now: if that ends, reading what it shows fails, and does not hang.
-    os.close(terminal)
-    with plugin, os.fdopen(own, "rb", buffering=0) as progress:
-        try:
-            shown = b""
-            while f"{answered} answered".encode() not in shown:
-                shown += progress.read(4096)
-            yield plugin
-        finally:
-            plugin.kill()
+def listening(
+    fleet: Fleet, *options: str, answered: int, env: dict[str, str]
+) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    """Run the plugin with a Celery that listens for an hour, and go on once so many workers have answered."""
+    words = arguments("-t", "200", *options, command=fleet.status_command("-t", "3600"))
+    return running.listening(*words, answered=answered, env={**fleet.environment, **env}, cwd=fleet.directory)
 
 
 def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from ages import ageless
 from brokers import Redis
-from captures.recapture import find_python
+from celeries import Release, releases
 from fleet import Fleet
 from processes import all_ended
 from running import CRITICAL, OK, UNKNOWN, Outcome, run
@@ -22,27 +19,7 @@ EXPECTED = ("w-1..2@a", "mail@b", "--queue", "orders=2", "--queue", "emails")
 LIMITS = ("--task-limit", "proj.endless=0.001", "--task-limit", "600")
 
 
-class Old(NamedTuple):
-    """A Celery, a Python that it runs on, and the packages to install for it."""
-
-    celery: str
-    python: Path
-    packages: tuple[str, ...]
-
-
-def celeries() -> Iterator[Old]:
-    """Yield the Celerys that this machine has a Python for."""
-    for celery, pythons, packages in (
-        ("3.1", ("2.7",), ("celery==3.1.26.post2", "kombu==3.0.37", "redis==2.10.6")),
-        ("4.4", ("3.8", "3.7"), ("celery==4.4.7", "redis==3.5.3", "importlib-metadata<5")),
-    ):
-        for python in pythons:
-            with suppress(LookupError):
-                yield Old(celery, find_python(python), packages)
-                break
-
-
-CELERIES = list(celeries())
+CELERIES = releases("3.1", "4.4")
 # No package of Debian's would bring what is lacking, so that there is nothing to skip.
 __test__ = bool(CELERIES)
 
@@ -57,19 +34,14 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module", params=CELERIES, ids=[old.celery for old in CELERIES])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """All online; a test that changes that changes it back."""
-    old: Old = request.param
+    old: Release = request.param
     if not Redis.installed():
         pytest.skip(f"needs {Redis.package}: apt-get install {Redis.package}")
-    packages = tmp_path_factory.mktemp("packages")
-    pip = (old.python, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    subprocess.run((*pip, "install", "--target", packages, *old.packages), check=True, stderr=subprocess.DEVNULL)
+    environment = old.install(tmp_path_factory.mktemp("packages"))
     with (
         Redis(tmp_path_factory.mktemp("redis")) as broker,
-        Fleet(broker=broker.url, celery=(str(old.python), "-m", "celery", "-A", "proj")) as fleet,
+        Fleet(broker=broker.url, celery=old.command, environment=environment) as fleet,
     ):
-        fleet.environment["PYTHONPATH"] += f":{packages}"
-        # 3.1 refuses to run as root otherwise: it accepts pickles.
-        fleet.environment["C_FORCE_ROOT"] = "1"
         fleet.start("w-1@a", "w-2@a", pool="prefork", queues=("orders",))
         start_emails(fleet)
         yield Site(old.celery, fleet)
