@@ -454,10 +454,13 @@ def test_the_name_of_a_queue_may_be_its_alias(text: str) -> None:
 
 
 def test_a_queue_without_an_alias_has_its_own_name_alone() -> None:
+    numbers = perfdata(missing="0;;0;0;1", online="1;;;0", queues="0;;0;0")
     for alias in (None, ""):
-        assert check("w@a", "--queue", "emails=1", text=consuming(w=queue("emails", alias))) == told(
-            WELL, numbers=perfdata(missing="0;;0;0;1", online="1;;;0", queues="0;;0;0")
-        )
+        text = consuming(w=queue("emails", alias))
+        assert check("w@a", "--queue", "emails=1", text=text) == told(WELL, numbers=numbers)
+    for other in (None, "", 5, ["news"]):
+        text = json.dumps({"w@a": [{"name": "emails", "routing_key": "x", "alias": other}]}) + "\n"
+        assert check("w@a", "--queue", "emails=1", text=text) == told(WELL, numbers=numbers)
 
 
 def test_a_queue_with_an_alias_has_its_own_name_as_well() -> None:
@@ -655,6 +658,40 @@ def test_a_doubt_of_something_else_leaves_backlogs_alone() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text", "expected"),
+    [
+        pytest.param(
+            "--beat celerybeat@b --backlog-critical emails=7",
+            "->  celerybeat@a: OK\n->  x@a: OK\n" + declared("emails", 3),
+            told(
+                "UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
+                "0 of 1 beat had answered, no answer from celerybeat@b",
+                "Beat celerybeat@b had not answered",
+            ),
+            id="of a beat",
+        ),
+        pytest.param(
+            "--queue mail=2 --backlog-critical emails=7",
+            "->  w@a: OK\n" + queue("mail") + declared("emails", 3),
+            told(
+                "UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
+                "1 worker had answered"
+            ),
+            id="of the consumers of a queue",
+        ),
+        pytest.param(
+            "--backlog-critical emails=7 --backlog-critical slow=7",
+            "Error: broken\n" + declared("emails", 3),
+            told("UNKNOWN - no worker's answer in the status text: Error: broken"),
+            id="of another backlog, whose line is not there",
+        ),
+    ],
+)
+def test_backlogs_that_are_known_take_no_doubt_away(arguments: str, text: str, expected: Outcome) -> None:
+    assert check(*arguments.split(), text=text) == expected
+
+
 CUT = (
     "the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
     "1 of 2 workers had answered, no answer from v@a"
@@ -750,6 +787,23 @@ def test_verbose_explains_how_the_state_came_about() -> None:
     assert "WARNING: backlog_emails is 6 (warning 5, critical ~:)" in general.findings
     assert general.findings[1:4] == online
     assert [line for line in general.findings[4:] if "backlog" not in line] == rest
+
+
+def test_lines_that_tell_a_backlog_are_no_failure_that_was_passed_over() -> None:
+    text = ONE + not_found("emails", "/") + declared("slow", 3)
+    assert check("w@a", "-vv", text=text).findings == [
+        "Online on a: 1 worker, w@a",
+        "Queue celery: 1 worker",
+        "Queue emails: 1 worker",
+        "OK: missing is 0 (warning ~:, critical 0)",
+        "OK: malfunctioning is 0 (warning ~:, critical 0)",
+        "OK: duplicate is 0 (warning 0, critical ~:)",
+        "OK: unexpected is 0 (warning 0, critical ~:)",
+        "OK: missing_servers is 0 (warning ~:, critical ~:)",
+        "OK: unexpected_servers is 0 (warning ~:, critical ~:)",
+    ]
+    for line in (declared("emails", 3), not_found("emails", "/")):
+        assert check("w@a", text=line) == told("UNKNOWN - no worker's answer in the status text")
 
 
 def test_the_line_of_a_connection_shows_no_password() -> None:
@@ -861,6 +915,9 @@ FORM = "it is no backlog, write backlog NAME=WARNING/CRITICAL, such as backlog e
         pytest.param("backlog emails=/5", 11, "CRITICAL", ";5", "more than 5", id="a critical range alone"),
         pytest.param("backlog emails=@5:9/2:", 9, "WARNING", "@5:9;2:", "in the range @5:9", id="ranges of any form"),
         pytest.param("backlog emails=5\nbacklog emails=/10", 7, "WARNING", "5;10", "more than 5", id="two lines"),
+        pytest.param(
+            "backlog emails=/10\nbacklog emails=5", 7, "WARNING", "5;10", "more than 5", id="in another order"
+        ),
         pytest.param("  backlog   emails=5/10  # slow", 6, "WARNING", "5;10", "more than 5", id="blanks and a comment"),
     ],
 )
@@ -911,6 +968,14 @@ def test_a_line_of_a_file_is_passed_over_where_nothing_tells_backlogs(tmp_path: 
     )
 
 
+def test_where_something_tells_backlogs_no_line_of_a_file_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "expected"
+    file.write_text("w@a\nbacklog emails=5/10\nbacklog slow=5\n")
+    assert check("-f", str(file), text=ONE + declared("emails", 3)) == told(
+        "UNKNOWN - the text tells no backlog of slow, use --broker"
+    )
+
+
 def test_a_file_with_backlogs_alone_is_an_inventory(tmp_path: Path) -> None:
     file = tmp_path / "expected"
     file.write_text("backlog emails=5/10\n")
@@ -918,6 +983,9 @@ def test_a_file_with_backlogs_alone_is_an_inventory(tmp_path: Path) -> None:
         "OK - 1 worker online on 1 server",
         NOT_JUDGED,
         numbers=perfdata(missing="0;;0;0;0", online="1;;;0", queues="0;;0;0"),
+    )
+    assert check("-f", str(file), text="Error: broken\n") == told(
+        "UNKNOWN - no worker's answer in the status text: Error: broken"
     )
     assert check("-f", str(file), text=declared("emails", 6)) == told(
         "WARNING - 1 queue backed up: emails",

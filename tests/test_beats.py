@@ -341,6 +341,48 @@ def test_beats_may_be_several_or_none() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "nodes", "headline", "numbers"),
+    [
+        pytest.param(
+            "*@a=1.. celerybeat@a",
+            "v@a w@a celerybeat@a",
+            "OK - 2 workers and 1 beat online on 1 server",
+            perfdata(missing="0;;0;0;2", online="3;;;0"),
+            id="more workers than are needed",
+        ),
+        pytest.param(
+            "*@a=0..1 celerybeat@a",
+            "celerybeat@a",
+            "OK - 0 workers and 1 beat online on 1 server",
+            perfdata(missing="0;;0;0;1", online="1;;;0"),
+            id="no worker, and none is needed",
+        ),
+        pytest.param(
+            "--queue mail=0.. celerybeat@a",
+            "celerybeat@a",
+            "OK - 0 workers and 1 beat online on 1 server",
+            perfdata(missing="0;;0;0;1", online="1;;;0", queues="0;;0;0"),
+            id="no worker, where any number may consume from a queue",
+        ),
+    ],
+)
+def test_where_all_is_well_workers_and_beats_are_counted(
+    arguments: str, nodes: str, headline: str, numbers: str
+) -> None:
+    assert check(*arguments.split(), text=status(*nodes.split())) == told(headline, numbers=numbers)
+
+
+def test_workers_and_beats_that_may_be_missing_are_counted_apart() -> None:
+    assert check("w@a", "v@a", "celerybeat@a", "-c", "2", text=status("w@a")) == told(
+        "OK - 1 of 2 workers and 0 beats online on 1 server, 1 missing, 1 beat missing",
+        "Worker v@a was missing",
+        "Beat celerybeat@a was missing",
+        HINT,
+        numbers=perfdata(missing="2;;2;0;3", online="1;;;0"),
+    )
+
+
 def test_a_beat_that_several_patterns_match_counts_for_the_first() -> None:
     text = status("w@a", "celerybeat@a", "celerybeat@b")
     fine = told(
@@ -663,6 +705,16 @@ def test_in_a_text_that_is_cut_nobody_is_called_missing() -> None:
     )
 
 
+def test_where_beats_alone_are_expected_and_all_have_answered_a_cut_text_is_judged() -> None:
+    numbers = perfdata(missing="0;;0;0;1", online="2;;;0")
+    for nodes in (["x@a", "celerybeat@a"], ["celerybeat@a", "x@a"]):
+        text = "".join(f"->  {node}: OK\n" for node in nodes)
+        assert check("celerybeat@a", text=text) == told("OK - 1 worker and 1 beat online on 1 server", numbers=numbers)
+    assert check("celerybeat@a", text="->  celerybeat@a: OK\n") == told(
+        "OK - 1 beat online on 1 server", numbers=perfdata(missing="0;;0;0;1", online="1;;;0")
+    )
+
+
 def test_where_beats_alone_are_expected_it_says_how_many_of_them_had_answered() -> None:
     assert check("celerybeat@{a,b}", text="->  celerybeat@a: OK\n") == told(
         f"UNKNOWN - {CUT}, 1 of 2 beats had answered, no answer from celerybeat@b",
@@ -949,6 +1001,42 @@ def test_ping_has_attempts_of_its_own(celery: Celery) -> None:
     answer = f'[ "$n" = 1 ] && exec {says(pong("w@a"))}; {says(pong("celerybeat@a"))}'
     assert check(*BOTH, "--attempts", "3", *celery.command(active_queues=ONE, ping=answer)).timeless == WELL
     assert celery.asked == ["active_queues", "ping", "ping"]
+
+
+@commands
+@pytest.mark.parametrize(
+    ("arguments", "nodes"),
+    [
+        pytest.param("celerybeat@a", "w@a", id="a beat"),
+        pytest.param("celerybeat@a --beat cron@*", "celerybeat@a", id="one of two beats"),
+        pytest.param("--beat cr*@*=2", "cron@a celerybeat@a", id="one of two of a pattern"),
+        pytest.param("--beat celerybeat@* --beat cron@c", "celerybeat@a celerybeat@b", id="one beside one too many"),
+        pytest.param("*@a=1", "celerybeat@a", id="a worker of a pattern, for which no beat counts"),
+        pytest.param("*@a=1 --beat cron-1@a", "cron-1@a", id="nor does one that is named otherwise"),
+        pytest.param("cron-1..2@a --beat cron-1@b", "cron-1@b cron-1@a", id="a worker of a group"),
+    ],
+)
+def test_another_attempt_is_made_while_one_is_missing(celery: Celery, arguments: str, nodes: str) -> None:
+    command = celery.command("status", status=says(status(*nodes.split())))
+    check(*arguments.split(), "--attempts", "2", *command)
+    assert celery.asked == ["status", "status"]
+
+
+@commands
+@pytest.mark.parametrize(
+    ("arguments", "nodes"),
+    [
+        pytest.param("celerybeat@a", "celerybeat@a", id="a beat"),
+        pytest.param("celerybeat@a w@a", "w@a celerybeat@a", id="a worker and a beat"),
+        pytest.param("--beat cr*@*=2", "cron@a crond@a", id="two of a pattern"),
+        pytest.param("--beat celerybeat@*=0..1 *@a=1", "w@a", id="none is needed"),
+        pytest.param("cron-1..2@a --beat cron-3@a", "cron-3@a cron-1@a cron-2@a", id="a beat and workers of its group"),
+    ],
+)
+def test_no_other_attempt_is_made_once_all_have_answered(celery: Celery, arguments: str, nodes: str) -> None:
+    command = celery.command("status", status=says(status(*nodes.split())))
+    assert check(*arguments.split(), "--attempts", "2", *command).code == OK
+    assert celery.asked == ["status"]
 
 
 @commands
