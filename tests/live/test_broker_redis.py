@@ -339,6 +339,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "prefix": {"global_keyprefix": "shop:"},
     "priorities": {"priority_steps": [0, 5], "sep": ":", "queue_order_strategy": "priority"},
     "no fanout prefix": {"fanout_prefix": False},
+    "control exchange": {"control_exchange": "shop"},
 }
 
 
@@ -349,7 +350,8 @@ def fleets(site: Site) -> Iterator[dict[str, tuple[Fleet, str, dict[str, object]
 
     def start(name: str, database: int) -> Fleet:
         url, options = site.url(database=database), SETTINGS[name]
-        fleet = Fleet(broker=url, settings=f"app.conf.broker_transport_options = {options!r}")
+        settings = options if "control_exchange" in options else {"broker_transport_options": options}
+        fleet = Fleet(broker=url, settings=f"app.conf.update({settings!r})")
         started[name] = fleet, url, options
         fleet.start("celery@b")
         return fleet
@@ -371,7 +373,7 @@ def test_ok_with_the_settings_of_the_application(
     assert check(broker=url, options=options, expected=["celery@b"]) == well(1)
 
 
-@pytest.mark.parametrize("name", ["prefix", "no fanout prefix"])
+@pytest.mark.parametrize("name", ["prefix", "no fanout prefix", "control exchange"])
 def test_crit_nobody_is_there_without_the_settings_of_the_application(
     name: str, fleets: dict[str, tuple[Fleet, str, dict[str, object]]]
 ) -> None:

@@ -186,11 +186,9 @@ class Connection:
 
     def _open_mailbox(self) -> None:
         options = self._address.options
-        mailbox = Mailbox(
-            str(options.get("control_exchange", "celery")),
-            type="fanout",
-            serializer=str(options.get("serializer", "json")),
-        )
+        serializer = str(options.get("serializer", "json"))
+        serializers.check_name(serializer)
+        mailbox = Mailbox(str(options.get("control_exchange", "celery")), type="fanout", serializer=serializer)
         self._mailbox = mailbox(self._kombu)
         # Workers have made it: where it is not, none has ever listened. To ask needs no right to make it.
         self._mailbox.exchange.passive = self._is_amqp

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from kombu import serialization
 
-from check_celery_workers.errors import SourceError
+from check_celery_workers.errors import SourceError, UsageError
 from check_celery_workers.node import printable
 
 TYPE_CHECKING = False
@@ -56,6 +56,15 @@ def _read_pickle(data: bytes) -> object:
 serialization.register("pickle", pickle.dumps, _read_pickle, content_type=PICKLE, content_encoding="binary")
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError if a question cannot be written in the serializer of this name."""
+    try:
+        serialization.dumps({}, name)
+    except Exception:  # noqa: BLE001 -- whatever kombu says
+        known = "json, pickle, yaml (with PyYAML) and msgpack (with msgpack)"
+        raise UsageError(f"--broker-options: no serializer {printable(name)} is installed, there are {known}") from None
+
+
 def read(message: Message) -> object:
     """Return what a message says. Raises SourceError, with its type and what would read it, if it cannot be read."""
     content_type = str(message.content_type)
@@ -68,7 +77,8 @@ def read(message: Message) -> object:
         raise SourceError(f"a reply is written in {content_type}, install {name} to read it") from None
     except Exception as error:  # noqa: BLE001 -- whatever a library says of what somebody else has written
         raise SourceError(f"a reply in {printable(content_type)} cannot be read: {type(error).__name__}") from None
-    if not isinstance(body, dict):
-        readable = "JSON, pickle, YAML and msgpack can"
-        raise SourceError(f"a reply in {printable(content_type)} cannot be read, only {readable}")
-    return body
+    if isinstance(body, dict):
+        return body
+    if content_type in {"application/json", PICKLE, *_PACKAGES}:
+        raise SourceError(f"a reply in {content_type} names no worker")
+    raise SourceError(f"a reply in {printable(content_type)} cannot be read, only JSON, pickle, YAML and msgpack can")
