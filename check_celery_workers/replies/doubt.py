@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from check_celery_workers.errors import EndedBadly, Unreachable
 from check_celery_workers.replies.inquiry import Inquiry, Text
 from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import PING, Question
+from check_celery_workers.replies.question import LENGTHS, PING, Question
 
 
 class Doubt:
@@ -63,6 +63,13 @@ def doubt_about_beats(inquiry: Inquiry, missing: Collection[str]) -> Doubt | Non
         return Doubt(counts=False).about(PING, ())
     doubt = doubt_about(shown[-1].texts, bool(missing)) if shown[-1] is not inquiry.asked[0] else None
     return doubt and doubt.about(PING, missing)
+
+
+def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
+    """Return why nobody can know how many messages wait, where the broker was asked for it and does not say."""
+    doubts = (doubt_about(asked.texts, lacking=True) for asked in inquiry.asked if asked.question is LENGTHS)
+    doubt = next(doubts, None)
+    return doubt and Doubt(doubt.problem, doubt.reason, counts=False).about(LENGTHS, ())
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

@@ -145,7 +145,7 @@ def test_vv_says_what_asked_and_vvv_what_came(shop: Shop) -> None:
             "shop",
             "wrong-sesame",
             "shop",
-            "(0, 0): (403) ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
+            "(403) ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
             "For details see the broker logfile.",
             id="a wrong password",
         ),
@@ -153,7 +153,7 @@ def test_vv_says_what_asked_and_vvv_what_came(shop: Shop) -> None:
             "nobody",
             ENCODED,
             "shop",
-            "(0, 0): (403) ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
+            "(403) ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. "
             "For details see the broker logfile.",
             id="no such user",
         ),

@@ -75,7 +75,7 @@ class Broker:
             lengths: dict[str, int | None] = {}
             failure = self._do(lambda: lengths.update(self._connection.lengths(self._queues_to_measure())))
             return self._text([Output.of_lengths(lengths)], failure)
-        failure = self._do(partial(self._collect, question, awaited, settle))
+        failure = self._do(partial(self._collect, question, awaited, settle)) or self._check(question, awaited)
         if isinstance(failure, NobodyListensError):
             return self._text([Output(Output.NOBODY)], None, str(failure))
         with self._lock:
@@ -93,32 +93,41 @@ class Broker:
         text.origin, text.hint = self._connection.description, hint
         return text
 
-    def _do(self, work: Callable[[], None]) -> SourceError | None:
-        """Do what needs the connection; return what went wrong. Raises CannotJudge."""
+    def _do(self, work: Callable[[], None], end: float = math.inf) -> SourceError | None:
+        """Do what needs the connection, which may take until `end`; return what went wrong. Raises CannotJudge."""
 
         def opened() -> None:
+            self._wait_until(min(self._failed + _PAUSE, self._deadline))
             if not self._is_open:
-                self._wait_until(min(self._failed + _PAUSE, self._deadline))
                 self._connection.open()
                 self._is_open = True
             work()
 
         try:
-            if not self._aside.is_stuck and self._aside.do(opened, self._deadline):
+            if not self._aside.is_stuck and self._aside.do(opened, min(end, self._deadline)):
                 return None
         except SourceError as error:
+            self._failed = time.monotonic()
             if not isinstance(error, NobodyListensError):
                 self._leave()
             return error
+        if end < self._deadline:
+            self._begin_anew()
+            return self._connection.deaf()
         hint = "" if self._is_open or not self._address.is_encrypted else " (is TLS spoken there?)"
         return Unreachable(f"the broker {self._address.shown} did not answer before the timeout{hint}")
 
     def _leave(self) -> None:
         """Close a connection that has failed, which may hang: another attempt begins anew."""
-        self._is_open, self._failed = False, time.monotonic()
+        self._is_open = False
         if not self._aside.do(self._connection.close, time.monotonic() + _CLOSING, cleaning=True):
-            self._aside.begin()
-            self._connection = Connection(self._address, self._take)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Leave alone what hangs."""
+        self._is_open, self._failed = False, time.monotonic()
+        self._aside.begin()
+        self._connection = Connection(self._address, self._take)
 
     def _wait_until(self, moment: float) -> None:
         while not self._aside.is_ending and (left := moment - time.monotonic()) > 0:
@@ -138,9 +147,13 @@ class Broker:
             if left <= 0:
                 break
             connection.listen(min(SLICE, left))
-        lacking = awaited.missing if awaited else not answers.nodes
-        if lacking and not self._aside.is_ending:
-            connection.check(min(_ECHO, max(0.0, self._deadline - time.monotonic())))
+
+    def _check(self, question: Question, awaited: Awaited | None) -> SourceError | None:
+        """Return why replies may be lacking, if any are, for another reason than that nobody has sent them."""
+        if not (awaited.missing if awaited else not self._answers[question].nodes):
+            return None
+        seconds = min(_ECHO, max(0.0, self._deadline - time.monotonic()))
+        return self._do(lambda: self._connection.check(seconds), time.monotonic() + seconds + SLICE)
 
     def _publish(self, question: Question) -> None:
         """Ask the question, and with the first all others: their replies come while those to the first are awaited."""

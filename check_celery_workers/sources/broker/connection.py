@@ -112,7 +112,11 @@ class Connection:
         while not (self._heard_itself or self._problem) and time.monotonic() < end:
             self.listen(SLICE)
         if self._problem or not self._heard_itself:
-            raise self._problem or Unreachable(f"the broker {self._address.shown} delivers no messages any more")
+            raise self._problem or self.deaf()
+
+    def deaf(self) -> Unreachable:
+        """Return that messages do not come through."""
+        return Unreachable(f"the broker {self._address.shown} delivers no messages any more")
 
     def lengths(self, queues: Iterable[str]) -> dict[str, int | None]:
         """Return how many messages wait in each of these queues, None: it does not exist. Raises SourceError."""
@@ -232,8 +236,9 @@ class Connection:
             install = _INSTALL if self._module == "redis" else f"pip install 'kombu[{self._module}]'"
             raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {install}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a library raises
-            # redis-py adds its objects, in angle brackets, to what a Sentinel says.
-            reason = address.hide(str(error).partition(" : <")[0] or type(error).__name__)
+            # redis-py adds its objects, in angle brackets, to what a Sentinel says; AMQP the method, if one was refused.
+            said = str(error).partition(" : <")[0].removeprefix("(0, 0): ")
+            reason = address.hide(said or type(error).__name__)
             raise Unreachable(f"the broker {address.shown} {what}: {reason}") from None
 
 
