@@ -170,9 +170,9 @@ def test_unknown_redis_that_pauses_its_clients(sites: dict[str, Site]) -> None:
         pytest.skip("needs redis-server: apt-get install redis-server")
     site = sites["redis"]
     assert isinstance(site.broker, Redis)
-    site.broker._ask("CLIENT", "PAUSE", "4000")  # noqa: SLF001
+    site.broker.ask("CLIENT", "PAUSE", "4000")
     said = ask(site.url(), *EXPECTED, timeout="2")
-    site.broker._ask("CLIENT", "UNPAUSE")  # noqa: SLF001
+    site.broker.ask("CLIENT", "UNPAUSE")
     assert said == unknown(f"the broker {site.shown()} did not answer before the timeout")
     assert ask(site.url(), *EXPECTED) == ALL_WELL
 

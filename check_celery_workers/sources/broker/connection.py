@@ -15,7 +15,7 @@ from check_celery_workers.errors import CannotJudge, SourceError, Unreachable
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import Question
 from check_celery_workers.sources.broker.address import Address
-from check_celery_workers.sources.broker.options import SETTINGS, check_names, ssl_options
+from check_celery_workers.sources.broker.options import CONNECT, ssl_options, transport_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 OLDEST = (5, 2)  # of kombu
 
 _INSTALL = "pip install 'check_celery_workers[broker]', on Debian python3-kombu, python3-redis and python3-packaging"
-# For how many seconds to try to connect, before the next of several addresses is tried.
-_CONNECT = 5.0
 # A worker throws a question away that is older, by the clocks of both hosts.
 _EXPIRES = 60.0
 # For how many seconds to listen before looking at the clock again.
@@ -172,18 +170,12 @@ class Connection:
             # Where it is not there, kombu stumbles over that.
             import_module("redis")
         transport = get_transport_cls(address.schemes[0].partition("+")[0])
-        options = {name: value for name, value in address.options.items() if name not in SETTINGS}
-        check_names(transport, options)
         driver = transport.driver_type
-        if driver == "redis":
-            # kombu would put messages back into their queue that workers hold for longer than it knows of.
-            options = {"socket_connect_timeout": _CONNECT, **options, "ack_emulation": False}
-            if address.schemes[0] == "sentinel":
-                options["sentinel_kwargs"] = {**_once(), **(options.get("sentinel_kwargs") or {})}
-        elif driver == "amqp":
+        options = transport_options(address, transport)
+        if driver == "amqp":
             options["on_blocked"] = self._refuse
         ssl = ssl_options(address.options.get("ssl"), driver)
-        connection = kombu.Connection(address.url, ssl=ssl, connect_timeout=_CONNECT, transport_options=options)
+        connection = kombu.Connection(address.url, ssl=ssl, connect_timeout=CONNECT, transport_options=options)
         tries = max(1, len(address.schemes) - 1)
         connection.ensure_connection(max_retries=tries, interval_start=0, interval_step=0, interval_max=0)
         return connection
@@ -236,18 +228,10 @@ class Connection:
             install = _INSTALL if self._module == "redis" else f"pip install 'kombu[{self._module}]'"
             raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {install}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a library raises
-            # redis-py adds its objects, in angle brackets, to what a Sentinel says; AMQP the method, if one was refused.
+            # redis-py adds its objects to what a Sentinel says, and AMQP which method was refused, if one was.
             said = str(error).partition(" : <")[0].removeprefix("(0, 0): ")
             reason = address.hide(said or type(error).__name__)
             raise Unreachable(f"the broker {address.shown} {what}: {reason}") from None
-
-
-def _once() -> dict[str, object]:
-    """Return how to ask a Sentinel: without redis-py's pauses between tries, for there may be another."""
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    return {"socket_connect_timeout": _CONNECT, "retry": Retry(NoBackoff(), 0)}
 
 
 class NobodyListensError(SourceError):

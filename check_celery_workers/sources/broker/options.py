@@ -12,16 +12,39 @@ from importlib import import_module
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.node import printable
+from check_celery_workers.sources.broker.address import Address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# For how many seconds to try to connect, before the next of several addresses is tried.
+CONNECT = 5.0
 # What is no option of a transport, but a setting that matters here.
 SETTINGS = {"control_exchange", "serializer", "ssl"}
 
 
-def check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN401 -- a class of kombu's
+def transport_options(address: Address, transport: Any) -> dict[str, object]:  # noqa: ANN401 -- a class of kombu's
+    """Return the options of the transport. Raises UsageError for one that it does not know."""
+    options = {name: value for name, value in address.options.items() if name not in SETTINGS}
+    _check_names(transport, options)
+    if transport.driver_type == "redis":
+        # kombu would put messages back into their queue that workers hold for longer than it knows of.
+        options = {"socket_connect_timeout": CONNECT, **options, "ack_emulation": False}
+        if address.schemes[0] == "sentinel":
+            options["sentinel_kwargs"] = {**_once(), **(options.get("sentinel_kwargs") or {})}
+    return options
+
+
+def _once() -> dict[str, object]:
+    """Return how to ask a Sentinel: without redis-py's pauses between tries, for there may be another."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return {"socket_connect_timeout": CONNECT, "retry": Retry(NoBackoff(), 0)}
+
+
+def _check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN401 -- a class of kombu's
     """Raise UsageError for an option that neither we nor the transport knows: kombu would drop it."""
     channel = getattr(transport, "Channel", None)
     known = {*SETTINGS, *getattr(channel, "from_transport_options", ())}
