@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement import faults
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
-from check_celery_workers.replies.doubt import Doubt, doubt_about
+from check_celery_workers.replies.doubt import Doubt, doubt_about, doubt_about_lengths
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, PING, QUESTIONS, Question
 
 # What each worker is asked besides.
@@ -142,6 +142,9 @@ def find(comparison: Comparison) -> None:
     doubts = {question: doubt for question, _, doubt in comparison.later if doubt}
     if comparison.beats_doubt:
         doubts[PING] = comparison.beats_doubt
+    lengths_doubt = doubt_about_lengths(comparison.inquiry)
+    if lengths_doubt:
+        doubts[LENGTHS] = lengths_doubt
     for row in ROWS:
         unheard = row.unheard(comparison)
         if unheard or any(question in doubts for question in row.needs):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from check_celery_workers.errors import EndedBadly, Unreachable
 from check_celery_workers.replies.inquiry import Inquiry, Text
 from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import PING, Question
+from check_celery_workers.replies.question import LENGTHS, PING, Question
 
 
 class Doubt:
@@ -63,6 +63,13 @@ def doubt_about_beats(inquiry: Inquiry, lacking: bool) -> Doubt | None:
         return Doubt(counts=False).about(PING, ()) if lacking else None
     doubt = doubt_about(shown[-1].texts, lacking) if shown[-1] is not inquiry.asked[0] else None
     return doubt and Doubt(doubt.problem, doubt.reason, counts=False).about(PING, ())
+
+
+def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
+    """Return why nobody can know how many messages wait, where the broker was asked for it and does not say."""
+    failures = (asked.texts[-1].failure for asked in inquiry.asked if asked.question is LENGTHS)
+    failure = next(failures, None)
+    return Doubt(str(failure), counts=False).about(LENGTHS, ()) if failure else None
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

@@ -151,9 +151,10 @@ def hints(comparison: Comparison) -> Iterator[str]:
     if comparison.inquiry.is_blank:
         yield _EMPTY_TEXT
     inquiry = comparison.inquiry
-    yield from inquiry.hints
-    nobody = inquiry.origin and not (comparison.replies.count or comparison.beats or inquiry.hints)
-    if nobody and inquiry.asked[0].question is not LENGTHS:
+    nobody = inquiry.origin and not (comparison.replies.count or comparison.beats)
+    if nobody and inquiry.hints:
+        yield from inquiry.hints
+    elif nobody and inquiry.asked[0].question is not LENGTHS:
         yield _NOBODY_OVER_BROKER
     if comparison.count("missing", "beat"):
         yield _BEAT_ANSWERS
