@@ -72,6 +72,13 @@ def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
     return doubt and Doubt(doubt.problem, doubt.reason, counts=False).about(LENGTHS, ())
 
 
+def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
+    """Return why nobody can know how many messages wait, where the broker was asked for it and does not say."""
+    failures = (asked.texts[-1].failure for asked in inquiry.asked if asked.question is LENGTHS)
+    failure = next(failures, None)
+    return Doubt(str(failure), counts=False).about(LENGTHS, ()) if failure else None
+
+
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:
     finds = (find for find, if_complete, if_lacking in _TABLE if (if_lacking if lacking else if_complete))
     return next(filter(None, (find(text) for find in finds)), None)
