@@ -67,13 +67,6 @@ def doubt_about_beats(inquiry: Inquiry, missing: Collection[str]) -> Doubt | Non
 
 def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
     """Return why nobody can know how many messages wait, where the broker was asked for it and does not say."""
-    doubts = (doubt_about(asked.texts, lacking=True) for asked in inquiry.asked if asked.question is LENGTHS)
-    doubt = next(doubts, None)
-    return doubt and Doubt(doubt.problem, doubt.reason, counts=False).about(LENGTHS, ())
-
-
-def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
-    """Return why nobody can know how many messages wait, where the broker was asked for it and does not say."""
     failures = (asked.texts[-1].failure for asked in inquiry.asked if asked.question is LENGTHS)
     failure = next(failures, None)
     return Doubt(str(failure), counts=False).about(LENGTHS, ()) if failure else None

@@ -128,7 +128,9 @@ def untold(question: Question, silent: Collection[str], comparison: Comparison) 
     if question is LENGTHS:
         named = [printable(name) for name in sorted(silent, key=natural) if name]
         whose = f" of {named[0]}" + (f" and {len(named) - 1:,} more" if len(named) > 1 else "") if named else ""
-        return f"the text tells no backlog{whose}, use --broker" if named or not comparison.lengths_asked else _NO_QUEUE
+        if comparison.lengths_measured:
+            return f"the broker tells no backlog{whose}, which another connection has to itself" if named else _NO_QUEUE
+        return f"the text tells no backlog{whose}, use --broker"
     if question is ACTIVE and not comparison.undated.isdisjoint(silent):
         return _NO_START
     whose = ""

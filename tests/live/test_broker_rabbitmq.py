@@ -21,6 +21,7 @@ from certificates import make_certificates
 from daemons import executable
 from fleet import Fleet
 from listening import listening
+from paths import CONTRIB
 from processes import DEADLINE, wait_for
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, interruptible, perfdata, run
 
@@ -31,10 +32,11 @@ EXPECTED = ("worker-2@serverA", "celery@serverB")
 QUEUES = ("emails", "letters")
 PASSWORD = "open/sesame:7f3@x"  # noqa: S105 -- of nobody
 ENCODED = "open%2Fsesame%3A7f3%40x"
-# The least rights: configure, write, read. README gives them.
-CONFIGURE = r"^(.*\.)?reply\.celery\.pidbox$"
-WRITE = r"^((.*\.)?reply\.)?celery\.pidbox$"
-READ = r"^(.*\.)?reply\.celery\.pidbox$"
+# The least rights, as the page gives them: configure, write, read.
+PAGE = (CONTRIB / "broker" / "README.md").read_text(encoding="utf-8")
+CONFIGURE, WRITE, READ = re.findall(
+    "'([^']+)'", re.findall(r"^    rabbitmqctl set_permissions .*$", PAGE, re.MULTILINE)[0]
+)
 
 WELL = perfdata(missing="0;;0;0;3", online="3;;;0", time="0.5s;;;0")
 ALL_WELL = Outcome(f"CELERY WORKERS OK - 3 of 3 workers online on 2 servers | {WELL}\n", OK)
@@ -185,7 +187,7 @@ def test_crit_no_worker_has_ever_listened_there(shop: Shop) -> None:
         f"CELERY WORKERS CRITICAL - 3 of 3 workers missing | {numbers}\n"
         "Server serverA was missing, accounts for 2 missing workers\n"
         "Server serverB was missing, accounts for 1 missing worker: celery@serverB\n"
-        "The broker has no exchange celery.pidbox: no worker has ever listened on this virtual host\n",
+        "The broker has no exchange celery.pidbox: since it was started, no worker has listened on this virtual host\n",
         CRITICAL,
     )
 
@@ -196,7 +198,8 @@ def test_crit_nobody_listens_on_another_exchange(shop: Shop) -> None:
     assert ask_as(shop.url(), "celery@serverB", "--broker-options", options) == Outcome(
         f"CELERY WORKERS CRITICAL - 1 of 1 worker missing: server serverB | {numbers}\n"
         "Server serverB was missing, accounts for 1 missing worker: celery@serverB\n"
-        "The broker has no exchange bookshop.pidbox: no worker has ever listened on this virtual host\n",
+        "The broker has no exchange bookshop.pidbox: since it was started, no worker has listened on this virtual "
+        "host\n",
         CRITICAL,
     )
 

@@ -18,6 +18,7 @@ from brokers import Redis, Sentinel
 from certificates import make_certificates
 from fleet import Fleet
 from kombu import Connection
+from paths import CONTRIB
 from processes import DEADLINE, all_ended, free_port, wait_for
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, listening, perfdata, run
 
@@ -32,15 +33,9 @@ REPLIES = "_kombu.binding.reply.celery.pidbox"
 DEADLINES = "_kombu.binding_deadlines"
 QUESTIONS = ("--task-limit", "60", "--backlog-warning", "10", "--backlog-warning", "emails=10")
 
-# What is needed to ask each question, and to leave nothing behind; with the last line, to measure queues.
-# README has the same.
-RIGHTS = (
-    *("resetchannels", "&/0.celery.pidbox", "-@all", "+ping", "+publish", "+multi", "+exec"),
-    *("~*.reply.celery.pidbox*", "~_kombu.binding_deadlines"),
-    *("+llen", "+brpop", "+lpush", "+pexpire", "+del", "+sadd", "+smembers", "+srem", "+exists"),
-    *("+evalsha", "+script|load", "+script|exists", "+time", "+zadd", "+zrangebyscore", "+zrem"),
-    *("%R~celery*", "%R~emails*"),
-)
+# As the page says: to ask each question, and to leave nothing behind; with the last two, to measure queues.
+PAGE = (CONTRIB / "broker" / "README.md").read_text(encoding="utf-8")
+RIGHTS = tuple(re.findall(r"^    ACL SETUSER monitor on >PASSWORD (.*)$", PAGE, re.MULTILINE)[0].split())
 
 
 def well(count: int = 2, servers: int = 1, **metrics: str) -> Outcome:

@@ -32,7 +32,7 @@ _EXPIRES = 60.0
 SLICE = 0.2
 _NOT_THERE, _ANOTHERS = 404, 405
 _ECHO = "echo"
-_NO_EXCHANGE = "The broker has no exchange %s: no worker has ever listened on this virtual host"
+_NO_EXCHANGE = "The broker has no exchange %s: since it was started, no worker has listened on this virtual host"
 
 try:
     import kombu
@@ -186,7 +186,7 @@ class Connection:
         serializers.check_name(serializer)
         mailbox = Mailbox(str(options.get("control_exchange", "celery")), type="fanout", serializer=serializer)
         self._mailbox = mailbox(self._kombu)
-        # Workers have made it: where it is not, none has ever listened. To ask needs no right to make it.
+        # Workers have made it: where it is not, none has listened. To ask needs no right to make it.
         self._mailbox.exchange.passive = self._is_amqp
         self._queue = self._mailbox.reply_queue
         # It goes with the connection, also where kombu is older.
@@ -235,7 +235,7 @@ class Connection:
 
 
 class NobodyListensError(SourceError):
-    """The broker does not know the exchange of the questions: no worker has ever listened there."""
+    """The broker does not know the exchange of the questions: no worker has listened since it was started."""
 
 
 def _code(error: Exception) -> int:
