@@ -1250,6 +1250,13 @@ def test_a_beat_given_twice_in_a_file_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_one_node_as_a_beat_and_as_a_worker_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "expected"
+    file.write_text("beat cron@a\ncron@a\n")
+    reason = f"{file}:2: it is expected as a beat, write it once"
+    assert check("-f", str(file)) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
 def test_one_node_as_a_worker_and_as_a_beat_is_refused() -> None:
     outcome = check("w@a", "cron@a", "--beat", "cron@a", text=status("w@a", "cron@a"))
     assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)

@@ -529,3 +529,34 @@ def test_nothing_is_left_in_the_folders_but_exchanges(folders: str, tmp_path: Pa
     for _ in range(3):
         ask_nobody(folders, "w@a", "--attempts", "2")
     assert list((tmp_path / "queue").iterdir()) == []
+
+
+def test_a_broker_in_this_process_where_nobody_listens() -> None:
+    """The broker `memory://` is in the plugin itself: a message to itself comes back, and nobody else is there."""
+    numbers = perfdata(missing="1;;0;0;1", online="0;;;0", missing_servers="1;;;0", time="0.5s;;;0")
+    outcome = check("w@a", "--broker", "memory://", "--reply-timeout", "0.3", "-vv").timeless
+    status, finding, hint, *explained, origin = outcome.output.splitlines(keepends=True)
+    assert (status, finding, hint, outcome.code) == (
+        f"CELERY WORKERS CRITICAL - 1 of 1 worker missing: server a | {numbers}\n",
+        "Server a was missing, accounts for 1 missing worker: w@a\n",
+        NOBODY,
+        CRITICAL,
+    )
+    assert len(explained) == 6
+    assert origin.startswith("Asked with kombu ")
+    assert origin.endswith(", memory://\n")
+
+
+def test_where_nobody_answers_a_backlog_needs_a_name() -> None:
+    words = ("--backlog-warning", "5", "--broker", "memory://", "--reply-timeout", "0.3")
+    assert check(*words) == unknown("no worker says which queues there are, name them: --backlog-critical NAME=RANGE")
+    numbers = perfdata(
+        missing="0;;0;0;0",
+        online="0;;;0",
+        time="0.5s;;;0",
+        queues="0;;0;0",
+        backlog="0;;;0",
+        backlog_emails="0;5;;0",
+    )
+    named = check("--backlog-warning", "emails=5", "--broker", "memory://").timeless
+    assert named == Outcome(f"CELERY WORKERS OK - 0 tasks wait in 1 queue | {numbers}\n", OK)

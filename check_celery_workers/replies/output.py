@@ -86,11 +86,10 @@ class Replies:
         """Return the node names that consume from each queue, by the name that people know it by, or by each."""
         consumers: dict[str, set[str]] = {}
         for node, queues in self.told.get(ACTIVE_QUEUES, {}).items():
-            for queue in queues:
-                if isinstance(queue, Queue):
-                    consumers.setdefault(queue.known_as, set()).add(node)
-                    if by_any_name and queue.known_as != queue:
-                        consumers.setdefault(str(queue), set()).add(node)
+            for queue in (queue for queue in queues if isinstance(queue, Queue)):
+                consumers.setdefault(queue.known_as, set()).add(node)
+                if by_any_name and queue.known_as != queue:
+                    consumers.setdefault(str(queue), set()).add(node)
         return consumers
 
     def backlogs(self, is_named: Callable[[str], bool]) -> dict[str, int | None]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from running import CRITICAL
 
+from check_celery_workers.errors import Unreachable
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import split_node
 from check_celery_workers.plugin import Workers, judge
 from check_celery_workers.replies.answers import Answers
 from check_celery_workers.replies.inquiry import Inquiry, Text
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, PING, Question
+from check_celery_workers.replies.output import Output
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, PING, Question
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.settings.settings import parse
 
@@ -75,17 +79,18 @@ def printed(answers: list[tuple[str, Any]]) -> str:
     return "\n".join([*lines, "", f"{len({node for node, _ in answers})} nodes online.", ""])
 
 
-def verdict(options: tuple[str, ...], question: Question, text: Text) -> tuple[str, int]:
-    """Return the output on a text, all of which answers this question, and the exit code."""
+def verdict(options: tuple[str, ...], *asked: tuple[Question, Text]) -> tuple[str, int]:
+    """Return the output on these answers to these questions, and the exit code."""
     settings = parse(options)
     inventory = Inventory(None, settings.ignore, vars(settings))
     for expected in settings.expected:
         inventory.expect(expected)
-    for option in ("queue", "beat"):
+    for option in ("queue", "beat", "backlog_warning"):
         for value in getattr(settings, option):
             inventory.expect_option(option, value)
     inquiry = Inquiry()
-    inquiry.add(question, [text])
+    for question, text in asked:
+        inquiry.add(question, [text])
     judged, code = judge(Workers(lambda: inquiry, inventory, settings.deadline), settings.thresholds)
     return judged.output(), code
 
@@ -101,7 +106,7 @@ def test_both_ways_come_to_the_same_verdict(
         answers.add({node: answer})
     reader.feed(printed(said))
     over_broker = Text([answers.output()], None, (), is_blank=False)
-    assert verdict(options, question, over_broker) == verdict(options, question, reader.finish())
+    assert verdict(options, (question, over_broker)) == verdict(options, (question, reader.finish()))
 
 
 @examples(100)
@@ -139,7 +144,46 @@ def test_another_round_is_no_duplicate() -> None:
     for _ in range(2):
         answers.begin()
         answers.add({"w@a": {"ok": "pong"}})
+    answers.tell(None)
     assert answers.output().replies.duplicates == set()
+    tasks = Answers(ACTIVE)
+    running = {"id": "1", "name": "shop.pay", "time_start": 1.5}
+    for _ in range(2):
+        tasks.begin()
+        tasks.add({"w@a": [running]})
+    assert len(tasks.output().items()) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        pytest.param(
+            Text([], Unreachable("the broker was lost"), (), is_blank=False), "the broker was lost", id="it was lost"
+        ),
+        pytest.param(
+            Text([Output.of_lengths({})], None, (), is_blank=False),
+            "the broker tells no backlog of emails, which another connection has to itself",
+            id="the queue is another's",
+        ),
+    ],
+)
+def test_why_a_backlog_cannot_be_measured(said: Text, reason: str) -> None:
+    answers = Answers(ACTIVE_QUEUES)
+    answers.add({"w@a": [{"name": "celery", "routing_key": "celery"}]})
+    workers = Text([answers.output()], None, (), is_blank=False)
+    options = ("w@a", "--backlog-warning", "emails=5")
+    assert verdict(options, (ACTIVE_QUEUES, workers), (LENGTHS, said)) == (f"CELERY WORKERS UNKNOWN - {reason}\n", 3)
+
+
+def test_a_hint_stands_only_where_nobody_answered() -> None:
+    silent = Text([Output(Output.NOBODY)], None, (), is_blank=False)
+    silent.origin, silent.hint = "kombu", "The broker has no exchange"
+    output, code = verdict(("w@a",), (ACTIVE_QUEUES, silent))
+    assert output.splitlines()[1:] == [
+        "Server a was missing, accounts for 1 missing worker: w@a",
+        "The broker has no exchange",
+    ]
+    assert code == CRITICAL
 
 
 def test_shows_what_comes_as_celery_prints_it_without_arguments() -> None:
