@@ -832,7 +832,7 @@ def test_active_queues_is_asked_where_something_needs_it(celery: Celery, options
 @commands
 def test_where_beats_alone_are_expected_ping_is_enough(celery: Celery) -> None:
     command = celery.command(active_queues=ONE, ping=says(pong("w@a", "celerybeat@a")))
-    assert check("celerybeat@a", *command).headline == "CELERY WORKERS OK - 1 worker and 1 beat online on 1 server"
+    assert check("celerybeat@a", *command).headline == "CELERY WORKERS OK - 1 beat online on 1 server"
     assert celery.asked == ["ping"]
 
 

@@ -8,7 +8,8 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.node import Group, index_of, node_name, split_node
 from check_celery_workers.replies.doubt import Doubt, later_answers
 from check_celery_workers.replies.inquiry import Inquiry
-from check_celery_workers.replies.question import LENGTHS
+from check_celery_workers.replies.output import Replies
+from check_celery_workers.replies.question import LENGTHS, PING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ class Comparison:
     def __init__(self, inventory: Inventory, inquiry: Inquiry) -> None:
         self.inventory, self.inquiry = inventory, inquiry
         beats = inventory.beats_among(inquiry.replies.groups)
-        self.replies = inquiry.replies.without(beats)  # those of the workers
+        # Those of the workers: where beats were asked for alone, who else answers, and how soon, is chance.
+        beats_alone = inventory.only_beats_are_expected and inquiry.asked[0].question is PING
+        self.replies = Replies() if beats_alone else inquiry.replies.without(beats)
         self.beats = beats | inventory.beats_among(inquiry.pinged.groups)  # the schedulers that replied
         # What came of the later questions, and the nodes that certainly kept silent on each.
         self.later = list(later_answers(inquiry))
