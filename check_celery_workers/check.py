@@ -54,7 +54,8 @@ def describe(settings: Settings) -> tuple[str, int]:
         if doubt:
             raise CannotJudge(explain_doubt(doubt, found))
     if not found.replies.count and not found.beats_online:
-        raise CannotJudge("no worker replied, so there is nothing to write")
+        broker = inquiry.origin.partition(", ")[2]
+        raise CannotJudge(f"no worker replied{broker and f' over {broker}'}, so there is nothing to write")
     lines = baseline(found.replies.groups, found.replies.consumers(), found.beats_online)
     return "".join(f"{line}\n" for line in lines), OK
 

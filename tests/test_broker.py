@@ -19,14 +19,13 @@ REFUSED = f"the broker {REDIS} cannot be reached: Error 111 connecting to 127.0.
 PASSWORD = "open-sesame_7f3"  # noqa: S105 -- of nobody
 ENCODE = "in a user name or password, write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @"
 EXTRA = "pip install 'check_celery_workers[broker]', on Debian python3-kombu, python3-redis and python3-packaging"
-NO_URL = "--broker takes a URL, such as redis://redis1/0, the path of a file that holds it, or env"
+NO_URL = "--broker takes a URL, such as redis://redis1/0, the full path of a file that holds it, or env"
 NO_OBJECT = (
-    """is no JSON object, write one such as '{"global_keyprefix": "shop:"}', or the path of a file that holds it"""
+    """is no JSON object, write one such as '{"global_keyprefix": "shop:"}', or the full path of a file that holds it"""
 )
 NOBODY = (
-    "Nobody answered over the broker. If workers run: has the application another database number or virtual host, "
-    "or sets it control_exchange, global_keyprefix, fanout_prefix or a serializer, which --broker-options must then "
-    "name?\n"
+    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these\n"
 )
 
 
@@ -522,7 +521,9 @@ def test_unknown_a_backlog_of_queues_that_nobody_names(folders: str) -> None:
 
 
 def test_unknown_baseline_where_nobody_is_there(folders: str) -> None:
-    assert ask_nobody(folders, "--baseline") == unknown("no worker replied, so there is nothing to write")
+    assert ask_nobody(folders, "--baseline") == unknown(
+        "no worker replied over filesystem://, so there is nothing to write"
+    )
 
 
 def test_nothing_is_left_in_the_folders_but_exchanges(folders: str, tmp_path: Path) -> None:

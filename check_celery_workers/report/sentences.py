@@ -17,8 +17,8 @@ _NO_QUEUE = "no worker says which queues there are, name them: --backlog-critica
 _BEAT_ANSWERS = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
 _NOT_MEASURED = "Backlogs were not judged: that needs --broker"
 _NOBODY_OVER_BROKER = (
-    "Nobody answered over the broker. If workers run: has the application another database number or virtual host, or "
-    "sets it control_exchange, global_keyprefix, fanout_prefix or a serializer, which --broker-options must then name?"
+    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these"
 )
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 

@@ -82,7 +82,8 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
     queue = "N workers must consume from queue NAME; also MIN..MAX, MIN.., by default 1..; repeatable"
     repeatable("--queue", metavar="NAME[=N]", help=queue)
     backlog = (
-        "{} if the number of messages waiting in queue NAME is outside RANGE; without NAME: in any queue; repeatable"
+        "{} if the number of messages waiting in queue NAME is outside RANGE; without NAME: in each queue that a "
+        "worker consumes from or an option names; repeatable"
     )
     for severity in ("warning", "critical"):
         repeatable(f"--backlog-{severity}", metavar="[NAME=]RANGE", help=backlog.format(severity.upper()))
@@ -111,10 +112,12 @@ def _add_thresholds(group: argparse._ArgumentGroup) -> None:
 
 def _add_asking(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    broker = "ask the workers over the broker: a URL, the path of a file that holds it, or env for CELERY_BROKER_URL"
+    broker = (
+        "ask the workers over the broker: a URL, the full path of a file that holds it, or env for CELERY_BROKER_URL"
+    )
     add("--broker", metavar="URL", help=broker)
     options = (
-        "what the application sets, as JSON or the path of a file of it: its broker_transport_options, "
+        "what the application sets, as JSON or the full path of a file of it: its broker_transport_options, "
         "control_exchange, serializer, ssl"
     )
     add("--broker-options", metavar="JSON", help=options)

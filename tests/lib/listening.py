@@ -7,6 +7,7 @@ import pty
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from running import PLUGIN
 
@@ -42,16 +43,18 @@ class Listening:
 
 
 @contextmanager
-def listening(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Listening]:
+def listening(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Iterator[Listening]:
     """Run the plugin with its standard error on a terminal; it does not outlive the context."""
     own, terminal = pty.openpty()
     process = subprocess.Popen(
         [PLUGIN, *arguments],
+        cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=terminal,
         text=True,
+        # As monitoring systems do, which kill the whole group.
         start_new_session=True,
     )
     os.close(terminal)
@@ -61,3 +64,13 @@ def listening(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator
         finally:
             process.kill()
             os.close(own)
+
+
+@contextmanager
+def answered(
+    number: int, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run the plugin, which has not heard all that are expected, and go on once so many workers have answered."""
+    with listening(*arguments, env=env, cwd=cwd) as plugin:
+        plugin.wait_until_shown(f"{number} answered")
+        yield plugin.process

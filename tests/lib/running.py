@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -67,35 +66,6 @@ def run(
 ) -> Outcome:
     """Run the installed plugin as a process of its own, with `text` on standard input."""
     return outcome_of(PLUGIN, *arguments, text=text, env=env, cwd=cwd)
-
-
-@contextmanager
-def listening(
-    *arguments: str, answered: int, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> Iterator[subprocess.Popen[str]]:
-    """Run the plugin, which has not heard all that are expected, and go on once so many workers have answered."""
-    own, terminal = pty.openpty()
-    plugin = subprocess.Popen(
-        [PLUGIN, *arguments],
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        text=True,
-        # As monitoring systems do, which kill the whole group.
-        start_new_session=True,
-    )
-    # Only the plugin holds it now: if that ends, reading what it shows fails, and does not hang.
-    os.close(terminal)
-    with plugin, os.fdopen(own, "rb", buffering=0) as progress:
-        try:
-            shown = b""
-            while f"{answered} answered".encode() not in shown:
-                shown += progress.read(4096)
-            yield plugin
-        finally:
-            plugin.kill()
 
 
 def at_the_timeout(run: Callable[[str], Outcome], seen: str) -> Outcome:

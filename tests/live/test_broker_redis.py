@@ -18,9 +18,10 @@ from brokers import Redis, Sentinel
 from certificates import make_certificates
 from fleet import Fleet
 from kombu import Connection
+from listening import answered
 from paths import CONTRIB
 from processes import DEADLINE, all_ended, free_port, wait_for
-from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, listening, perfdata, run
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, perfdata, run
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon]
 
@@ -53,9 +54,8 @@ NOBODY = Outcome(
     "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a | "
     f"{perfdata(missing='2;;0;0;2', missing_servers='1;;;0', online='0;;;0', time=TIME)}\n"
     "Server a was missing, accounts for 2 missing workers\n"
-    "Nobody answered over the broker. If workers run: has the application another database number or virtual host, or "
-    "sets it control_exchange, global_keyprefix, fanout_prefix or a serializer, which --broker-options must then "
-    "name?\n",
+    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these\n",
     CRITICAL,
 )
 
@@ -510,7 +510,7 @@ def test_nothing_is_left_by_50_checks(site: Site) -> None:
         if number % 5:
             return check(*ask, broker=url)
         words = ("w-2@a", "nobody@b", *ask, "-t", "200", "--reply-timeout", "100", "--broker", url)
-        with listening(*words, answered=2) as plugin:
+        with answered(2, *words) as plugin:
             plugin.send_signal(signal.SIGTERM)
             output, _ = plugin.communicate(timeout=DEADLINE)
         return Outcome(output, plugin.returncode)
@@ -528,7 +528,7 @@ def test_killed_checks_leave_where_replies_went_until_nobody_has_asked_for_an_ho
     before = site.redis.contents()
     words = ("w-2@a", "nobody@b", "-t", "200", "--reply-timeout", "100", "--broker", site.url())
     for _ in range(10):
-        with listening(*words, answered=2) as plugin:
+        with answered(2, *words) as plugin:
             plugin.kill()
             plugin.wait()
     left = site.redis.contents()
@@ -574,6 +574,6 @@ def test_no_check_leaves_a_line_in_a_log(site: Site) -> None:
     assert check("-e", "nobody@b", *ask, "--reply-timeout", "1", broker=site.url()).code == CRITICAL
     assert check("--baseline", "--reply-timeout", "1", broker=site.url(), expected=[]).code == OK
     words = ("w-2@a", "nobody@b", *ask, "-t", "200", "--broker", site.url())
-    with listening(*words, answered=2) as plugin:
+    with answered(2, *words) as plugin:
         plugin.send_signal(signal.SIGTERM)
     assert site.fleet.logs() == before

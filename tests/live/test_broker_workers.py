@@ -53,9 +53,8 @@ NOBODY = Outcome(
     "CELERY WORKERS CRITICAL - 1 of 1 worker missing: server a | "
     f"{perfdata(missing='1;;0;0;1', missing_servers='1;;;0', online='0;;;0', time=TIME)}\n"
     "Server a was missing, accounts for 1 missing worker: w@a\n"
-    "Nobody answered over the broker. If workers run: has the application another database number or virtual host, or "
-    "sets it control_exchange, global_keyprefix, fanout_prefix or a serializer, which --broker-options must then "
-    "name?\n",
+    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these\n",
     CRITICAL,
 )
 

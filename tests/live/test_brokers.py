@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import running
 from ages import ageless
 from brokers import Broker, RabbitMQ, Redis
 from fleet import Fleet
+from listening import answered
 from processes import DEADLINE, MARK, all_ended, started_with, wait_for
 from running import CRITICAL, OK, UNKNOWN, Outcome, run
 
@@ -142,18 +142,18 @@ def test_crit_one_killed_and_then_all(site: Site) -> None:
 
 
 def listening(
-    fleet: Fleet, *options: str, answered: int, env: dict[str, str]
+    fleet: Fleet, *options: str, number: int, env: dict[str, str]
 ) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
     """Run the plugin with a Celery that listens for an hour, and go on once so many workers have answered."""
     words = arguments("-t", "200", *options, command=fleet.status_command("-t", "3600"))
-    return running.listening(*words, answered=answered, env={**fleet.environment, **env}, cwd=fleet.directory)
+    return answered(number, *words, env={**fleet.environment, **env}, cwd=fleet.directory)
 
 
 def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:
     reason = ".*(Connection refused|Connection reset|CONNECTION_FORCED).*"
     with kind(tmp_path) as broker, Fleet(broker=broker.url) as fleet:
         fleet.start("celery@serverB")
-        with all_ended() as mark, listening(fleet, answered=1, env=mark) as plugin:
+        with all_ended() as mark, listening(fleet, number=1, env=mark) as plugin:
             broker.stop()
             output, _ = plugin.communicate(timeout=DEADLINE)
         assert plugin.returncode == UNKNOWN
@@ -176,7 +176,7 @@ def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:
 def test_celery_ends_with_a_plugin_that_is_killed(site: Site) -> None:
     assert site.broker
     before = site.broker.contents()
-    with all_ended() as mark, listening(site.fleet, "-e", "nobody@serverC", answered=3, env=mark) as plugin:
+    with all_ended() as mark, listening(site.fleet, "-e", "nobody@serverC", number=3, env=mark) as plugin:
         assert any("status" in command for command in started_with(mark[MARK]).values())
         os.killpg(plugin.pid, signal.SIGKILL)
         wait_for(lambda: not started_with(mark[MARK]), "Celery goes on")

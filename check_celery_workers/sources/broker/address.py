@@ -70,7 +70,9 @@ def _read_url(broker: str, deadline: float) -> str:
     elif "://" in broker or not broker:
         url, where = broker, "--broker"
     else:
-        raise UsageError("--broker takes a URL, such as redis://redis1/0, the path of a file that holds it, or env")
+        raise UsageError(
+            "--broker takes a URL, such as redis://redis1/0, the full path of a file that holds it, or env"
+        )
     if not url:
         raise CannotJudge(f"{where} is empty, write the URL of the broker")
     return url
@@ -99,7 +101,9 @@ def _read_options(options: str, deadline: float) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         example = """'{"global_keyprefix": "shop:"}'"""
-        raise UsageError(f"{where} is no JSON object, write one such as {example}, or the path of a file that holds it")
+        raise UsageError(
+            f"{where} is no JSON object, write one such as {example}, or the full path of a file that holds it"
+        )
     return value
 
 
