@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -561,3 +563,68 @@ def test_where_nobody_answers_a_backlog_needs_a_name() -> None:
     )
     named = check("--backlog-warning", "emails=5", "--broker", "memory://").timeless
     assert named == Outcome(f"CELERY WORKERS OK - 0 tasks wait in 1 queue | {numbers}\n", OK)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"control_exchange": {}}, "control_exchange is a name"),
+        ({"control_exchange": None}, "control_exchange is a name"),
+        ({"serializer": ""}, "serializer is a name"),
+        ({"global_keyprefix": 5}, "global_keyprefix is a text"),
+        ({"sep": 5}, "sep is a text"),
+        ({"fanout_prefix": "false"}, "fanout_prefix is true, false, or a text"),
+        ({"fanout_prefix": None}, "fanout_prefix is true, false, or a text"),
+        ({"priority_steps": "x"}, "priority_steps is a list of numbers"),
+        ({"priority_steps": []}, "priority_steps is a list of numbers"),
+        ({"queue_order_strategy": "evil:x"}, "queue_order_strategy is round_robin, priority or sorted"),
+    ],
+    ids=str,
+)
+def test_an_option_of_another_kind_is_a_usage_error(options: dict[str, object], what: str) -> None:
+    words = ("w@a", "--broker", REDIS, "--broker-options", json.dumps(options))
+    assert check(*words) == unknown(f"--broker-options: {what}")
+
+
+def test_options_that_are_nested_too_deep_are_no_json() -> None:
+    assert check("w@a", "--broker", REDIS, "--broker-options", "[" * 100_000) == unknown(
+        f"--broker-options {NO_OBJECT}"
+    )
+
+
+class Evil:
+    """Runs a command where a pickle is read as Python does."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch evil",)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_calls_nothing_and_plain_values_come_through(
+    protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from check_celery_workers.sources.broker.serializers import _read_pickle
+
+    monkeypatch.chdir(tmp_path)
+    plain = {"w@a": [{"id": "1", "time_start": 1.5, "none": None}], 5: {"deep": (1, 2)}}
+    odd = {"evil": Evil(), ("a", "key"): 1, "odd": OrderedDict(x=1), "set": {1, 2}, "frozen": frozenset([1])}
+    read = _read_pickle(pickle.dumps({**plain, **odd}, protocol))
+    assert isinstance(read, dict)
+    assert {key: read[key] for key in plain} == plain
+    assert len(read) == len(plain) + len(odd)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\x80\x02}(" + b")" + b"\x85" * 100_000 + b"K\x01u.", id="a deep key"),
+        pytest.param(b"\x80\x02}r" + (1 << 26).to_bytes(4, "little") + b".", id="a far place in the memo"),
+        pytest.param(b"\x80\x02})K\x01s.", id="one key that is a tuple"),
+        pytest.param(b"(()K\x01d.", id="a dictionary of such a key"),
+    ],
+)
+def test_a_hostile_pickle_is_harmless(data: bytes) -> None:
+    from check_celery_workers.sources.broker.serializers import _read_pickle
+
+    assert isinstance(_read_pickle(data), dict)

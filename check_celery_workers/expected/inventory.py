@@ -97,7 +97,8 @@ class Inventory:
 
     def given(self, option: str) -> object:
         """Return what is wanted by the option of this name, something false if nothing is."""
-        own = {"queue": self.queues, "beat": self.beats, "backlog": self.backlogs}
+        # Which queues there are is known from the workers.
+        own = {"queue": self.queues or "" in self.backlogs, "beat": self.beats, "backlog": self.backlogs}
         return own[option] if option in own else self.options.get(option)
 
     def backlog_of(self, queue: str) -> Backlog:

@@ -19,7 +19,10 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
         for worker in set(filter(None, map(comparison.claimed, nodes))):
             causes.setdefault(worker, []).append(cause)
 
-    blame(replies.errors | comparison.beats.intersection(comparison.inquiry.pinged.errors), Cause(Cause.ERROR))
+    # A scheduler answers to `ping` alone.
+    inquiry = comparison.inquiry
+    pinged = inquiry.pinged.errors | (inquiry.replies.errors if inquiry.asked[0].shows_beats else set())
+    blame((replies.errors - comparison.beats) | (comparison.beats & pinged), Cause(Cause.ERROR))
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
         blame(nodes, Cause(Cause.SILENT, question))

@@ -83,6 +83,14 @@ def _phrases_of_queues(comparison: Comparison, value: int) -> list[Phrase]:
     return [phrase for phrase in phrases if phrase[0]] or [(0, "queue", "short")]
 
 
+def _unheard_of_queues(comparison: Comparison) -> Collection[str]:
+    """Return who may consume from queues that nobody knows of, where the backlogs of all queues are judged."""
+    replies = comparison.replies
+    if "" not in comparison.inventory.backlogs or not (comparison.lengths_measured or ACTIVE_QUEUES in replies.told):
+        return ()
+    return [node for node in replies.unheard(ACTIVE_QUEUES) if not comparison.inventory.ignores(node)]
+
+
 def _count_queues(comparison: Comparison) -> int | None:
     inventory = comparison.inventory
     return comparison.count("queues") if inventory.queues or {*inventory.backlogs} - {""} else None
@@ -116,9 +124,9 @@ ROWS = (
         unheard=lambda found, asked: (found.replies.unheard(asked) or found.replies.nodes()) if found.undecided else (),
     ),
     Row(
-        *("backlog", (LENGTHS,), "", None, None, faults.backed_up, _count_messages, "queue"),
+        *("backlog", (LENGTHS, ACTIVE_QUEUES), "", None, None, faults.backed_up, _count_messages, "queue"),
         phrases_of=lambda found, _value: [(found.count("backlog"), "queue", "backed up")],
-        unheard=lambda found, _asked: found.unmeasured,
+        unheard=lambda found, asked: found.unmeasured if asked is LENGTHS else _unheard_of_queues(found),
     ),
     Row("unexpected", (), "unexpected workers", "0"),
     Row("missing_servers", (), "missing servers", noun="server"),
@@ -145,9 +153,10 @@ def find(comparison: Comparison) -> None:
     lengths_doubt = doubt_about_lengths(comparison.inquiry)
     if lengths_doubt:
         doubts[LENGTHS] = lengths_doubt
+    failed = set(doubts)
     for row in ROWS:
         unheard = row.unheard(comparison)
-        if unheard or any(question in doubts for question in row.needs):
+        if unheard or not failed.isdisjoint(row.needs):
             comparison.in_doubt.add(row.label)
         # What raises no alert makes nothing UNKNOWN.
         for question, nodes in unheard.items() if row.raises_alerts else ():
@@ -166,6 +175,8 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     beats = comparison.count("missing", "beat") if comparison.inquiry.asked[0].shows_beats else 0
     lacking = beats + comparison.count("missing", "worker") + comparison.count("queues") > 0
     lacking = lacking or not (comparison.replies.count or comparison.beats)
+    # Where nobody is expected by name, nobody knows who is lacking.
+    lacking = lacking or (not inventory.names_workers and any(text.failure for text in texts))
     doubt = doubt_about(texts, lacking)
     if not inventory.asks_workers and not any(text.has_failed for text in texts):
         # That no worker answered matters to nobody.

@@ -16,6 +16,8 @@ from check_celery_workers.node import split_node
 from check_celery_workers.replies.output import ARROW_5, Output
 from check_celery_workers.replies.question import Question, Task, read_item
 
+_LONGEST = 1000
+
 
 class Answers:
     """The answers to one question, as they come."""
@@ -24,7 +26,8 @@ class Answers:
         self.question = question
         self.nodes: set[str] = set()  # who has answered
         self.heard = 0.0  # when the last of them did, a time of `time.monotonic` in seconds
-        self._rounds, self._round = 0, set[str]()  # how often it was asked; who has answered since the last time
+        self._rounds = 0  # how often it was asked
+        self._at_first: set[str] = set()
         self._awaited: Awaited | None = None
         self._output = Output()
 
@@ -33,10 +36,10 @@ class Answers:
         """How many have answered, and how many are expected."""
         return (self._awaited.replied, self._awaited.expected) if self._awaited else (len(self.nodes), 0)
 
-    def begin(self) -> None:
-        """Note that it is asked, maybe not for the first time."""
+    def begin(self) -> set[str]:
+        """Note that it is asked, maybe not for the first time; return the set of who has answered to that."""
         self._rounds += 1
-        self._round.clear()
+        return set()
 
     def tell(self, awaited: Awaited | None) -> None:
         """Tell whom it waits for what has come by now, and what is still to come."""
@@ -47,11 +50,15 @@ class Answers:
                 for item in self._output.bodies.get(node) or ():
                     awaited.hear(node, item)
 
-    def add(self, body: object) -> str:
-        """Add what came: node names with what each answers; return it as Celery prints it, "" if it is no answer."""
+    def add(self, body: object, seen: set[str] | None = None) -> str:
+        """Add what came: node names with what each answers; return it as Celery prints it, "" if it is no answer.
+
+        seen: who has answered to the same asking, see `begin`
+        """
         if not isinstance(body, dict):
             return ""
-        return "".join(self._add(node, reply) for node, reply in body.items() if isinstance(node, str))
+        seen = self._at_first if seen is None else seen
+        return "".join(self._add(node, reply, seen) for node, reply in body.items() if _is_node(node))
 
     def output(self) -> Output:
         """Return the output, now that nothing more is awaited."""
@@ -60,26 +67,26 @@ class Answers:
         self._output.close(self.question, whole=True)
         return self._output
 
-    def _add(self, node: str, reply: object) -> str:
+    def _add(self, node: str, reply: object, seen: set[str]) -> str:
         output, (group, digits) = self._output, split_node(node)
         self.heard = time.monotonic()
-        if node in self._round:
+        if node in seen:
             output.replies.duplicates.add(node)
-        self._round.add(node)
+        seen.add(node)
         self.nodes.add(node)
         output.replies.groups.setdefault(group, set()).add(digits)
         if self._awaited:
             self._awaited.notice(group, digits)
         if isinstance(reply, dict) and "error" in reply:
             output.replies.errors.add(node)
-            return f"{ARROW_5}{node}: ERROR\n        {reply['error']}\n"
+            return f"{ARROW_5}{node}: ERROR\n        {_in_words(reply['error'])}\n"
         if reply == []:
             output.hold(node)
         return f"{ARROW_5}{node}: OK\n" + "".join(self._read(node, reply))
 
     def _read(self, node: str, reply: object) -> Iterator[str]:
         if not isinstance(reply, list):
-            yield f"        {reply['ok'] if isinstance(reply, dict) and 'ok' in reply else '...'}\n"
+            yield f"        {_in_words(reply.get('ok') if isinstance(reply, dict) else None)}\n"
             return
         if not reply:
             yield "    - empty -\n"
@@ -96,3 +103,13 @@ class Answers:
                 self._awaited.hear(node, item)
             # A task's arguments are other people's data.
             yield f"    * {item.name if isinstance(item, Task) else item}\n"
+
+
+def _is_node(name: object) -> bool:
+    own, _, server = name.partition("@") if isinstance(name, str) else ("", "", "")
+    return bool(own and server)
+
+
+def _in_words(value: object) -> str:
+    """Return the beginning of a text, and of nothing else: whoever sends it decides how long that would take."""
+    return value[:_LONGEST] if isinstance(value, str) else "..."

@@ -23,6 +23,8 @@ PLACEHOLDER = "{}"
 
 # Unix time had passed this in 2001; the clock of a host that runs has not.
 _FIRST_UNIX_TIME = 1e9
+# A later start cannot be one in seconds.
+_LAST_UNIX_TIME = 1e11
 
 _STRING = r"'((?:[^'\\]|\\.)*)'"
 # Anchored at both ends of the line, with nothing of the arguments between what is anchored and what is taken.
@@ -181,7 +183,8 @@ def read_line(line: str) -> Queue | Task | None:
         return Queue(queue[1])
     head, tail = re.match(_TASK_HEAD, line), re.search(_TASK_TAIL, line[-_TAIL_LENGTH:])
     if head and tail and "\\" not in head[2]:
-        return Task(head[2], None if tail[2] == "None" else float(tail[2]), head[1])
+        started = None if tail[2] == "None" else float(tail[2])
+        return Task(head[2], started, head[1]) if (started or 0.0) <= _LAST_UNIX_TIME else None
     # Celery 3.1, names with a backslash, and whatever else a version may print.
     from ast import literal_eval
 
@@ -195,11 +198,14 @@ def read_item(item: object) -> Queue | Task | None:
     """Return the same from an item of JSON, or from a Python literal."""
     if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
         return None
-    name, started = item["name"], item.get("time_start")
-    if isinstance(started, (int, float)) and not isinstance(started, bool):
-        return Task(name, float(started), str(item.get("id", "")))
+    name, started, own_id = item["name"], item.get("time_start"), item.get("id")
+    # No container is put into words: whoever sends it decides how long that takes.
+    task_id = str(own_id) if isinstance(own_id, (str, int)) else ""
+    if "time_start" in item and started is not None:
+        is_number = isinstance(started, (int, float)) and not isinstance(started, bool)
+        return Task(name, float(started), task_id) if is_number and 0 <= started <= _LAST_UNIX_TIME else None
     if "id" in item and "time_start" in item:
-        return Task(name, None, str(item["id"]))
+        return Task(name, None, task_id)
     if "routing_key" not in item or "id" in item:
         return None
     alias = item.get("alias")

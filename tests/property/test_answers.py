@@ -8,7 +8,7 @@ import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from running import CRITICAL
+from running import CRITICAL, UNKNOWN
 
 from check_celery_workers.errors import Unreachable
 from check_celery_workers.expected.awaited import Awaited
@@ -141,16 +141,15 @@ def test_what_is_no_answer_is_passed_over() -> None:
 
 def test_another_round_is_no_duplicate() -> None:
     answers = Answers(PING)
-    for _ in range(2):
-        answers.begin()
-        answers.add({"w@a": {"ok": "pong"}})
+    rounds = [answers.begin() for _ in range(2)]
+    for seen in (rounds[0], rounds[1]):
+        answers.add({"w@a": {"ok": "pong"}}, seen)
     answers.tell(None)
     assert answers.output().replies.duplicates == set()
     tasks = Answers(ACTIVE)
     running = {"id": "1", "name": "shop.pay", "time_start": 1.5}
     for _ in range(2):
-        tasks.begin()
-        tasks.add({"w@a": [running]})
+        tasks.add({"w@a": [running]}, tasks.begin())
     assert len(tasks.output().items()) == 1
 
 
@@ -204,3 +203,59 @@ def test_shows_what_comes_as_celery_prints_it_without_arguments() -> None:
         "->  w@a: ERROR\n        no\n",
         "->  w@a: OK\n        ...\n",
     ]
+
+
+@pytest.mark.parametrize("started", [float("nan"), float("inf"), -1.0, 1.79e12, True, "179", [1], 10**400])
+def test_a_start_that_is_none_is_in_doubt(started: object) -> None:
+    answers = Answers(ACTIVE)
+    answers.add({"w@a": [{"id": "1", "name": "shop.pay", "args": [], "time_start": started}]})
+    said = Text([answers.output()], None, (), is_blank=False)
+    output, code = verdict(("w@a", "--task-limit", "3600"), (ACTIVE, said))
+    assert output == "CELERY WORKERS UNKNOWN - the text tells no running tasks, ask inspect active\n"
+    assert code == UNKNOWN
+
+
+def test_a_late_answer_to_the_first_asking_is_no_duplicate() -> None:
+    answers = Answers(PING)
+    first, second = answers.begin(), answers.begin()
+    for seen in (first, second):
+        answers.add({"w@a": {"ok": "pong"}}, seen)
+    assert answers.output().replies.duplicates == set()
+    answers.add({"w@a": {"ok": "pong"}}, second)
+    assert answers.output().replies.duplicates == {"w@a"}
+
+
+def test_a_name_that_is_no_node_is_passed_over() -> None:
+    answers = Answers(PING)
+    assert [answers.add({node: {"ok": "pong"}}) for node in ("", "@", "w", "w@", "@a", 5)] == [""] * 6
+    assert answers.nodes == set()
+
+
+def test_no_container_is_put_into_words() -> None:
+    bomb: object = ["lol"] * 10
+    for _ in range(9):
+        bomb = [bomb] * 10
+    assert Answers(PING).add({"w@a": {"error": bomb}}) == "->  w@a: ERROR\n        ...\n"
+    task = {"id": bomb, "name": "shop.pay", "time_start": 1.5}
+    assert Answers(ACTIVE).add({"w@a": [task]}) == "->  w@a: OK\n    * shop.pay\n"
+
+
+def test_where_a_worker_tells_no_queues_the_backlogs_are_in_doubt() -> None:
+    answers = Answers(ACTIVE_QUEUES)
+    answers.add({"w-1@a": [{"name": "celery", "routing_key": "celery"}], "w-2@a": [{"name": "emails"}]})
+    workers = Text([answers.output()], None, (), is_blank=False)
+    lengths = Text([Output.of_lengths({"celery": 0})], None, (), is_blank=False)
+    asked = (ACTIVE_QUEUES, workers), (LENGTHS, lengths)
+    output, code = verdict(("w-1..2@a", "--backlog-warning", "3"), *asked)
+    reason = "the text tells no queues of w-2@a, ask inspect active_queues"
+    assert (output, code) == (f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+    assert verdict(("w-1..2@a", "--backlog-warning", "celery=3"), *asked)[1] == 0
+
+
+def test_a_beat_that_refuses_another_question_is_well() -> None:
+    answers, pinged = Answers(ACTIVE_QUEUES), Answers(PING)
+    answers.add({"w@a": [], "celerybeat@a": {"error": "KeyError('active_queues',)"}})
+    pinged.add({"celerybeat@a": {"ok": "pong"}})
+    texts = [Text([one.output()], None, (), is_blank=False) for one in (answers, pinged)]
+    output, _ = verdict(("w@a", "--beat", "celerybeat@a"), (ACTIVE_QUEUES, texts[0]), (PING, texts[1]))
+    assert "celerybeat" not in output

@@ -97,7 +97,7 @@ def _read_options(options: str, deadline: float) -> dict[str, Any]:
         where, text = printable(options), "\n".join(read_file(options, deadline))
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         example = """'{"global_keyprefix": "shop:"}'"""

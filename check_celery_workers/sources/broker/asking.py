@@ -27,6 +27,8 @@ _LATER = 2.0
 # How many seconds a message to oneself may take, and how many it may take to leave nothing behind.
 _ECHO = 5.0
 _CLOSING = 2.0
+# How many seconds an answer that has come may take to be added.
+_SHARE = 0.5
 # How many seconds after a failure it is tried again, where there are attempts left: a broker that starts needs time.
 _PAUSE = 1.0
 
@@ -50,7 +52,7 @@ class Broker:
         # Held while answers are added, and by who takes them when the connection hangs.
         self._lock = Lock()
         self._answers: dict[Question, Answers] = {}
-        self._tickets: dict[str, Answers] = {}
+        self._tickets: dict[str, tuple[Answers, set[str]]] = {}
         self._queues: set[Queue] = set()
         self._end = self._patience = self._deadline = 0.0
 
@@ -73,15 +75,18 @@ class Broker:
         """Return the answers to the question; for `awaited` and `settle` see Reader. Raises CannotJudge."""
         if question is LENGTHS or question is None:
             lengths: dict[str, int | None] = {}
-            failure = self._do(lambda: lengths.update(self._connection.lengths(self._queues_to_measure())))
+            failure = self._do(lambda: self._connection.measure(self._queues_to_measure(), lengths))
             return self._text([Output.of_lengths(lengths)], failure)
         failure = self._do(partial(self._collect, question, awaited, settle)) or self._check(question, awaited)
         if isinstance(failure, NobodyListensError):
             return self._text([Output(Output.NOBODY)], None, str(failure))
-        with self._lock:
-            answers = self._answers.pop(question, None)
-            # What comes later comes too late.
-            self._tickets = {ticket: one for ticket, one in self._tickets.items() if one is not answers}
+        # Who adds an answer that is too large holds it past the deadline.
+        if not self._lock.acquire(timeout=max(_SHARE, self._deadline - time.monotonic())):
+            return self._text([], failure)
+        answers = self._answers.pop(question, None)
+        # What comes later comes too late.
+        self._tickets = {ticket: one for ticket, one in self._tickets.items() if one[0] is not answers}
+        self._lock.release()
         if not answers or (failure and not answers.nodes):
             return self._text([], failure)
         output = answers.output()
@@ -151,7 +156,7 @@ class Broker:
     def _check(self, question: Question, awaited: Awaited | None) -> SourceError | None:
         """Return why replies may be lacking, if any are, for another reason than that nobody has sent them."""
         if not (awaited.missing if awaited else not self._answers[question].nodes):
-            return None
+            return self._connection.problem
         seconds = min(_ECHO, max(0.0, self._deadline - time.monotonic()))
         return self._do(lambda: self._connection.check(seconds), time.monotonic() + seconds + SLICE)
 
@@ -160,8 +165,7 @@ class Broker:
         for asked in self._questions if question is self._questions[0] else (question,):
             ticket = self._connection.ask(asked)
             answers = self._answers.setdefault(asked, Answers(asked))
-            answers.begin()
-            self._tickets[ticket] = answers
+            self._tickets[ticket] = answers, answers.begin()
         self._end = time.monotonic() + self._patience
 
     def _enough(self, answers: Answers, awaited: Awaited | None, settle: float | None) -> float:
@@ -172,20 +176,20 @@ class Broker:
         return answers.heard + (settle if is_named or answers.question is not self._questions[0] else _QUIET)
 
     def _take(self, ticket: str, body: object) -> None:
-        answers = self._tickets.get(ticket)
+        answers, seen = self._tickets.get(ticket, (None, None))
         if not answers:
             return
         with self._lock:
-            text = answers.add(body)
+            text = answers.add(body, seen)
         if self._watch:
             self._watch(text, *answers.progress)
 
-    def _queues_to_measure(self) -> set[str]:
-        """Return the queues of which an option wants the length, by the names that the broker knows."""
+    def _queues_to_measure(self) -> list[str]:
+        """Return the queues of which an option wants the length, those it names first, by the broker's names."""
         inventory = self._inventory
         named = {*inventory.backlogs, *(inventory.queues if "" in inventory.backlogs else ())} - {""}
         own_names: dict[str, set[str]] = {}
         for queue in self._queues:
             own_names.setdefault(queue.known_as, set()).add(str(queue))
-        measured = {own for name in named for own in own_names.get(name, {name})}
-        return measured.union(map(str, self._queues) if "" in inventory.backlogs else ())
+        measured = [own for name in sorted(named) for own in own_names.get(name, {name})]
+        return [*dict.fromkeys((*measured, *(map(str, self._queues) if "" in inventory.backlogs else ())))]

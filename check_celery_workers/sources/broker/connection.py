@@ -55,19 +55,24 @@ class Connection:
         if kombu.VERSION[:2] < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             raise CannotJudge(f"kombu {kombu.__version__} is too old, --broker needs {oldest} or later")
+        from kombu import compression
+
+        # Workers compress no reply, and what somebody else has compressed may have any size.
+        compression._decoders.clear()  # noqa: SLF001 -- there is no other way to turn them off
         # Nothing but the verdict is printed.
         logging.disable(logging.CRITICAL)
         warnings.simplefilter("ignore")
-        self._problem: SourceError | None = None  # why replies may be lacking
+        self.problem: SourceError | None = None  # why replies may be lacking
         self.description = self._description = f"kombu {kombu.__version__}, {address.shown}"
         self._address, self._receive = address, receive
         self._consumer: kombu.Consumer | None = None
+        self._asked: set[str] = set()  # the tickets of the questions
         self._heard_itself = False
 
     def open(self) -> None:
         """Connect. Raises Unreachable if that is not possible, CannotJudge if it should not be tried."""
         self.close()
-        self._problem = None
+        self.problem = None
         with self._explained("cannot be reached"):
             self._kombu = self._connect()
             self._open_mailbox()
@@ -85,6 +90,7 @@ class Connection:
                 if _code(error) != _NOT_THERE:
                     raise
                 raise NobodyListensError(_NO_EXCHANGE % self._mailbox.exchange.name) from None
+        self._asked.add(ticket)
         return str(ticket)
 
     def listen(self, seconds: float) -> None:
@@ -97,8 +103,8 @@ class Connection:
 
         A message to the own queue must come back in this time: if it does not, those of workers do not either.
         """
-        if self._problem:
-            raise self._problem
+        if self.problem:
+            raise self.problem
         self._heard_itself = False
         with self._explained("was lost"):
             producer = kombu.Producer(self._channel, auto_declare=False)
@@ -107,18 +113,21 @@ class Connection:
                 {}, exchange=mailbox.reply_exchange.name, routing_key=mailbox.oid, headers={"ticket": _ECHO}
             )
         end = time.monotonic() + seconds
-        while not (self._heard_itself or self._problem) and time.monotonic() < end:
+        while not (self._heard_itself or self.problem) and time.monotonic() < end:
             self.listen(SLICE)
-        if self._problem or not self._heard_itself:
-            raise self._problem or self.deaf()
+        if self.problem or not self._heard_itself:
+            raise self.problem or self.deaf()
 
     def deaf(self) -> Unreachable:
         """Return that messages do not come through."""
         return Unreachable(f"the broker {self._address.shown} delivers no messages any more")
 
-    def lengths(self, queues: Iterable[str]) -> dict[str, int | None]:
-        """Return how many messages wait in each of these queues, None: it does not exist. Raises SourceError."""
-        found: dict[str, int | None] = {}
+    def measure(self, queues: Iterable[str], found: dict[str, int | None]) -> None:
+        """Note in `found` how many messages wait in each of these queues, None: it does not exist.
+
+        Raises SourceError, with what is found by then; for a queue that cannot be measured after all others.
+        """
+        refused: Exception | None = None
         with self._explained("does not tell the length of a queue"):
             # On Redis an answer is awaited on the first channel.
             channel = self._kombu.channel()
@@ -126,14 +135,18 @@ class Connection:
             if priorities and self.description == self._description:
                 self.description += f", lengths of the priorities {', '.join(map(str, priorities))}"
             for queue in queues:
-                code, length = self._length(channel, queue)
+                try:
+                    code, length = self._length(channel, queue)
+                except (*self._kombu.channel_errors, ValueError) as error:
+                    code, length, refused = _ANOTHERS, None, error
                 if code and self._is_amqp:
                     # The channel is closed with it.
                     channel = self._kombu.channel()
                 if code != _ANOTHERS:
                     found[queue] = length
             channel.close()
-        return found
+            if refused:
+                raise refused
 
     def _length(self, channel: Any, queue: str) -> tuple[int, int | None]:  # noqa: ANN401 -- one of kombu's
         """Return how many messages wait in a queue, after the code of the refusal, 0 if there is none."""
@@ -192,18 +205,27 @@ class Connection:
         # It goes with the connection, also where kombu is older.
         self._queue.exclusive = True
         self._channel = self._kombu.default_channel
-        self._consumer = consumer = kombu.Consumer(self._channel, [self._queue], on_message=self._take, no_ack=True)
+        self._consumer = consumer = kombu.Consumer(
+            self._channel,
+            [self._queue],
+            on_message=self._take,
+            # What kombu cannot make a message of is none of a worker's.
+            on_decode_error=lambda *_: None,
+            no_ack=True,
+        )
         consumer.consume()
 
     def _take(self, message: Message) -> None:
-        ticket = message.headers.get("ticket", "")
+        ticket = message.headers.get("ticket") if isinstance(message.headers, dict) else None
         if ticket == _ECHO:
             self._heard_itself = True
+        if not isinstance(ticket, str) or ticket not in self._asked:
+            # Nobody was asked this.
             return
         try:
             self._receive(ticket, serializers.read(message))
         except SourceError as error:
-            self._problem = error
+            self.problem = error
 
     def _refuse(self, reason: str) -> NoReturn:
         # From within kombu, which may wait for an answer that does not come.

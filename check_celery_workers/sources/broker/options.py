@@ -5,19 +5,32 @@ from __future__ import annotations
 import inspect
 import re
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.node import printable
 from check_celery_workers.sources.broker.address import Address
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
+# What some must be: of another kind, they would ask elsewhere, where nobody answers, or name what is imported.
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "control_exchange": ("a name", lambda value: isinstance(value, str) and bool(value)),
+    "serializer": ("a name", lambda value: isinstance(value, str) and bool(value)),
+    "global_keyprefix": ("a text", lambda value: isinstance(value, str)),
+    "sep": ("a text", lambda value: isinstance(value, str)),
+    "fanout_prefix": ("true, false, or a text", lambda value: isinstance(value, (bool, str)) and value != "false"),
+    "priority_steps": (
+        "a list of numbers",
+        lambda value: isinstance(value, list) and bool(value) and all(isinstance(step, int) for step in value),
+    ),
+    "queue_order_strategy": (
+        "round_robin, priority or sorted",
+        lambda value: value in {"round_robin", "priority", "sorted"},
+    ),
+}
 # For how many seconds to try to connect, before the next of several addresses is tried.
 CONNECT = 5.0
 # What is no option of a transport, but a setting that matters here.
@@ -27,6 +40,9 @@ SETTINGS = {"control_exchange", "serializer", "ssl"}
 def transport_options(address: Address, transport: Any) -> dict[str, object]:  # noqa: ANN401 -- a class of kombu's
     """Return the options of the transport. Raises UsageError for one that it does not know."""
     options = {name: value for name, value in address.options.items() if name not in SETTINGS}
+    for name, (what, is_right) in _KINDS.items():
+        if name in address.options and not is_right(address.options[name]):
+            raise UsageError(f"--broker-options: {name} is {what}")
     _check_names(transport, options)
     if transport.driver_type == "redis":
         # kombu would put messages back into their queue that workers hold for longer than it knows of.
@@ -55,7 +71,7 @@ def _check_names(transport: Any, options: Collection[str]) -> None:  # noqa: ANN
         with suppress(OSError, TypeError):
             source = inspect.getsource(import_module(module))
             known.update(re.findall(r"transport_opt(?:ion)?s(?:\.get\(|\[)\s*['\"](\w+)['\"]", source))
-    # JSON has no functions.
+    # JSON has no functions, and the name of one would be imported.
     known = {name for name in known if not name.startswith("on_") and name not in {"callback", "errback"}}
     for name in options:
         if name not in known:
