@@ -54,6 +54,7 @@ class Broker:
         self._answers: dict[Question, Answers] = {}
         self._tickets: dict[str, tuple[Answers, set[str]]] = {}
         self._queues: set[Queue] = set()
+        self._lacks = False  # whether somebody who is awaited has not answered
         self._end = self._patience = self._deadline = 0.0
 
     def until(self, deadline: float, patience: float) -> Broker:
@@ -68,7 +69,9 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         """Take the reply queue off the broker, unless the connection hangs."""
         if not self._aside.is_stuck:
-            self._aside.do(self._connection.close, time.monotonic() + _CLOSING, cleaning=True)
+            awaited = self._aside.is_ending or self._lacks or bool(self._answers)
+            close = partial(self._connection.close, awaited)
+            self._aside.do(close, time.monotonic() + _CLOSING, cleaning=True)
         self._aside.__exit__()
 
     def ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
@@ -157,6 +160,7 @@ class Broker:
         """Return why replies may be lacking, if any are, for another reason than that nobody has sent them."""
         if not (awaited.missing if awaited else not self._answers[question].nodes):
             return self._connection.problem
+        self._lacks = True
         seconds = min(_ECHO, max(0.0, self._deadline - time.monotonic()))
         return self._do(lambda: self._connection.check(seconds), time.monotonic() + seconds + SLICE)
 

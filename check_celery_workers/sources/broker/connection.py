@@ -30,6 +30,8 @@ _INSTALL = "pip install 'check_celery_workers[broker]', on Debian python3-kombu,
 _EXPIRES = 60.0
 # For how many seconds to listen before looking at the clock again.
 SLICE = 0.2
+# For how many seconds a worker may write a reply when its queue is gone.
+_LATE = 0.2
 _NOT_THERE, _ANOTHERS = 404, 405
 _ECHO = "echo"
 _NO_EXCHANGE = "The broker has no exchange %s: since it was started, no worker has listened on this virtual host"
@@ -159,13 +161,17 @@ class Connection:
             # Without messages there is no queue, but where a broker knows queues of its own.
             return code, None if self._is_amqp else 0
 
-    def close(self) -> None:
-        """Leave nothing on the broker."""
+    def close(self, awaited: bool = False) -> None:
+        """Leave nothing on the broker; `awaited`: whether replies may still come."""
         consumer, self._consumer = self._consumer, None
         with suppress(Exception):
             if consumer:
                 consumer.cancel()
                 self._channel.after_reply_message_received(self._queue.name)
+                if awaited and not self._is_amqp:
+                    # On Redis a worker that has just found the queue still writes into it.
+                    time.sleep(_LATE)
+                    self._channel.queue_purge(self._queue.name)
         with suppress(Exception):
             self._kombu.release()
 
