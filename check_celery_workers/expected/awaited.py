@@ -20,8 +20,7 @@ class Awaited:
     def __init__(self, inventory: Inventory, beats: bool = True) -> None:
         """Await the workers; and the beats, unless they would not answer what is asked."""
         self._inventory = inventory
-        unasked = 0 if beats else sum(limit.low for limit in inventory.beats.values())
-        self.expected = self._missing = inventory.size - unasked
+        self.expected = self._missing = inventory.size if beats else inventory.least_workers
         self.replied = 0
         self._groups, self._queues = inventory.groups, inventory.queues
         self._patterns, self._beats = _Tally(inventory.patterns), _Tally(inventory.beats)

@@ -63,12 +63,12 @@ class Inventory:
         """Return what of it is about schedulers."""
         inventory = Inventory()
         inventory.beats = self.beats
-        inventory.size = sum(limit.low for limit in self.beats.values())
+        inventory.size = self.size - self.least_workers
         return inventory
 
     def __bool__(self) -> bool:
         """Return whether anything was given."""
-        return bool(self.names_workers or self.beats or self.queues or self.backlogs)
+        return bool(self.expects_nodes or self.backlogs)
 
     @property
     def names_workers(self) -> bool:

@@ -104,7 +104,7 @@ def parse_beat(text: str) -> Limit:
     odd = is_implausible(name) or "@" in server or name.split() != [name]
     if not own or not server or odd or ("=" in text and not limit):
         raise WrongError("it is not a node name", forms)
-    if not low and high == 0:
+    if high == 0:
         raise WrongError("it expects no beat", "PATTERN=0..MAX for up to MAX beats")
     if low > 1 and not is_wild(name):
         raise WrongError("without *, ? or [...] it matches one beat alone", forms)

@@ -111,9 +111,8 @@ class Comparison:
         self.seconds: float | None = None  # how long it took to ask
         self.undated: set[str] = set()  # workers with a task of an age that nobody can know
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
-        self.backlogs = self.replies.backlogs(
-            inventory.names_queue
-        )  # how many messages wait in each queue, None: it does not exist
+        # How many messages wait in each queue, None: it does not exist.
+        self.backlogs = self.replies.backlogs(inventory.names_queue)
         self.lengths_measured = any(asked.question is LENGTHS for asked in inquiry.asked)
         self.lengths_asked = self.lengths_measured or bool(self.backlogs)
         self.unmeasured: list[str] = []  # queues of which nobody knows that; "" where it is not even known which

@@ -171,6 +171,9 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     # Backlogs are not told by workers.
     if not inventory.expects_nodes and comparison.lengths_asked and not comparison.unmeasured:
         return False
+    if not inventory.asks_workers and not any(text.has_failed for text in texts):
+        # That no worker answered matters to nobody.
+        return False
     # Beats are asked by themselves, but where one text tells of both.
     beats = comparison.count("missing", "beat") if comparison.inquiry.asked[0].shows_beats else 0
     lacking = beats + comparison.count("missing", "worker") + comparison.count("queues") > 0
@@ -178,9 +181,6 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     # Where nobody is expected by name, nobody knows who is lacking.
     lacking = lacking or (not inventory.names_workers and any(text.failure for text in texts))
     doubt = doubt_about(texts, lacking)
-    if not inventory.asks_workers and not any(text.has_failed for text in texts):
-        # That no worker answered matters to nobody.
-        return False
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}
