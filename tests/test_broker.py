@@ -81,12 +81,12 @@ def unknown(reason: str) -> Outcome:
         pytest.param(["--broker", "ENV"], NO_URL, id="env in capitals"),
         pytest.param(
             ["--broker", REDIS, "--reply-timeout", "0"],
-            "argument --reply-timeout: a deadline of 0 seconds leaves no time to read, write 10 or 0.5 (see --help)",
+            "argument --reply-timeout: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a reply-timeout of nothing",
         ),
         pytest.param(
             ["--broker", REDIS, "--reply-timeout", "soon"],
-            "argument --reply-timeout: 'soon' is not a number of seconds, write 10 or 0.5 (see --help)",
+            "argument --reply-timeout: 'soon' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a reply-timeout that is no time",
         ),
         pytest.param(

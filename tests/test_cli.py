@@ -73,23 +73,28 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "w@a -t 0",
-            "argument -t/--timeout: a deadline of 0 seconds leaves no time to read, write 10 or 0.5 (see --help)",
+            "argument -t/--timeout: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a timeout of nothing",
         ),
         pytest.param(
             "w@a -t nan",
-            "argument -t/--timeout: 'nan' is not a number of seconds, write 10 or 0.5 (see --help)",
+            "argument -t/--timeout: 'nan' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a timeout that is not a number",
         ),
         pytest.param(
             "w@a -t inf",
-            "argument -t/--timeout: 'inf' is not a number of seconds, write 10 or 0.5 (see --help)",
+            "argument -t/--timeout: 'inf' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a timeout that never comes",
         ),
         pytest.param(
             "w@a --settle=-1 -- true",
-            "argument --settle: '-1' is not a number of seconds, write 10 or 0.5 (see --help)",
+            "argument --settle: '-1' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a negative time to settle",
+        ),
+        pytest.param(
+            "w@a --task-limit 0",
+            "argument --task-limit: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            id="a limit of nothing",
         ),
         pytest.param(
             "w@a --attempts 0 -- true",
@@ -152,6 +157,18 @@ def test_a_range_that_cannot_be_read_is_refused(range_: str) -> None:
     outcome = check("w@a", f"--critical={range_}", text="w@a: OK\n")
     assert outcome.output.startswith("CELERY WORKERS UNKNOWN - argument -c/--critical: ")
     assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--settle", "--task-limit"])
+@pytest.mark.parametrize(
+    "time", ["", "soon", "5min", "1m1h", "1h30", "90 s", "1e3", "٣", ".", "s", "1,5m", "5M", "-1", "nan", "9" * 400]
+)
+def test_a_time_that_cannot_be_read_is_refused(option: str, time: str) -> None:
+    outcome = check("w@a", f"{option}={time}", text="w@a: OK")
+    asked = "-t/--timeout" if option == "--timeout" else option
+    shown = time if len(time) < 200 else f"{time[:197]}..."
+    reason = f"argument {asked}: {shown!r} is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)"
+    assert (outcome.headline, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}", UNKNOWN)
 
 
 def test_options_and_expected_stand_in_any_order() -> None:

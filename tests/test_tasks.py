@@ -108,6 +108,24 @@ def test_any_age(age: float) -> None:
 
 
 @pytest.mark.parametrize(
+    "limit", ["90", "90.0", "90s", "1.5m", "1m30s", "1m29.5s", "0h1m30s", "0.025h", ".025h", "0d90s"]
+)
+def test_a_limit_in_any_unit(limit: str) -> None:
+    short, over = (active({"w-1@a": [("t", age)], "w-2@a": []}) for age in (80.0, 95.0))
+    assert check(*BOTH, "--task-limit", limit, text=short).code == OK
+    assert check(*BOTH, "--task-limit", f"t={limit}", text=over).code == CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("limit", "hours"), [("3h", 3), ("1d", 24), ("1d12h", 36), ("1.5d", 36), ("2d1h60m", 50), ("1h3600s", 2)]
+)
+def test_a_limit_of_hours(limit: str, hours: int) -> None:
+    short, over = (active({"w-1@a": [("t", hours * 3600.0 + more)], "w-2@a": []}) for more in (-60, 5))
+    assert check(*BOTH, "--task-limit", limit, text=short).code == OK
+    assert check(*BOTH, "--task-limit", limit, text=over).code == CRITICAL
+
+
+@pytest.mark.parametrize(
     "text",
     [
         pytest.param(active({"w-1@a": [], "w-2@a": []}), id="idle"),
@@ -573,7 +591,7 @@ def test_a_long_list_of_the_last_worker_is_read_to_its_end(tmp_path: Path, piece
 )
 def test_a_duration_is_in_its_two_largest_units(age: float, words: str) -> None:
     text = active({"w-1@a": [("shop.export", age)], "w-2@a": []})
-    (finding,) = check(*BOTH, "--task-limit", "0", text=text).findings
+    (finding,) = check(*BOTH, "--task-limit", "0.1", text=text).findings
     assert finding == f"Worker w-1@a was malfunctioning, it has run shop.export for {words}"
 
 

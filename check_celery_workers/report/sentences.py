@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from check_celery_workers.duration import duration
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
@@ -138,14 +139,6 @@ def untold(question: Question, silent: Collection[str], comparison: Comparison) 
         nodes = sorted(map(printable, silent), key=natural)
         whose = f" of {nodes[0]}" + (f" and {len(nodes) - 1:,} more" if len(nodes) > 1 else "")
     return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in its two largest units: "3 h 12 min"."""
-    whole = int(seconds)
-    units = ((whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
-    first = next((place for place, (value, _) in enumerate(units) if value), 3)
-    return " ".join(f"{value} {unit}" for value, unit in units[first : first + 2] if value) or "0 s"
 
 
 def hints(comparison: Comparison) -> Iterator[str]:

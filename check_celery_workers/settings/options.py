@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from functools import partial
 
 from check_celery_workers import __version__
+from check_celery_workers.duration import parse_duration
 from check_celery_workers.errors import HelpAsked, UsageError
 from check_celery_workers.judgement.metrics import JUDGED
 from check_celery_workers.node import printable
@@ -34,6 +34,7 @@ Braces stand for several, as in a shell: celery@web{01..20}, w-4@{app,db}.
 COMMAND prints the status text and is run without a shell. It is run once for
 each question that the options need, with the question in place of {}.
 
+DURATION is seconds, or 90s, 15m, 6h, 2d, 1h30m.
 RANGE is a Nagios range, [@]start:end, and alerts outside of it; ~: never does.
 Unless you give a threshold, any missing or malfunctioning worker and any queue
 off its number is CRITICAL, any unexpected or duplicate worker WARNING, and
@@ -91,9 +92,9 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
     repeatable("--beat", metavar="NODE", help=beat)
     limit = (
         "a worker is malfunctioning if it runs a task for longer; the first PATTERN that matches the task's name "
-        "holds, then SECONDS alone; repeatable"
+        "holds, then DURATION alone; repeatable"
     )
-    repeatable("--task-limit", type=_checked(_task_limit), metavar="[PATTERN=]SECONDS", help=limit)
+    repeatable("--task-limit", type=_checked(_task_limit), metavar="[PATTERN=]DURATION", help=limit)
     ignore = "leave workers that match out of every count unless expected; repeatable"
     repeatable("--ignore", metavar="PATTERN", help=ignore)
     first = "number of the first worker in NAME-COUNT; default auto: inferred from the replies"
@@ -121,13 +122,15 @@ def _add_asking(group: argparse._ArgumentGroup) -> None:
         "control_exchange, serializer, ssl"
     )
     add("--broker-options", metavar="JSON", help=options)
+    time = _checked(parse_duration)
     reply = f"with --broker: how long to wait for those that do not reply, default {REPLY:g}"
-    add("--reply-timeout", type=_checked(_timeout), metavar="SECONDS", help=reply)
+    add("--reply-timeout", type=time, metavar="DURATION", help=reply)
     timeout = f"deadline for the whole check, default {TIMEOUT:g}"
-    add("-t", "--timeout", type=_checked(_timeout), default=TIMEOUT, metavar="SECONDS", help=timeout)
+    add("-t", "--timeout", type=time, default=TIMEOUT, metavar="DURATION", help=timeout)
     end = group.add_mutually_exclusive_group()
     settle = f"how long to listen on for unexpected workers once every expected one has replied, default {SETTLE:g}"
-    end.add_argument("--settle", type=_checked(_seconds), metavar="SECONDS", help=settle)
+    may_be_zero = _checked(partial(parse_duration, may_be_zero=True))
+    end.add_argument("--settle", type=may_be_zero, metavar="DURATION", help=settle)
     end.add_argument(
         "--wait", action="store_true", help="listen to the end, not only until every expected worker has replied"
     )
@@ -176,23 +179,6 @@ def _checked(convert: Callable[[str], object]) -> Callable[[str], object]:
     return converted
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{printable(text)!r} is not a number of seconds, write 10 or 0.5")
-    return seconds
-
-
-def _timeout(text: str) -> float:
-    seconds = _seconds(text)
-    if not seconds:
-        raise ValueError("a deadline of 0 seconds leaves no time to read, write 10 or 0.5")
-    return seconds
-
-
 def _attempts(text: str) -> int:
     if not text.isdecimal() or int(text[:9]) < 1:
         raise ValueError(f"{printable(text)!r} is not a number of attempts, write 1 or more")
@@ -200,7 +186,7 @@ def _attempts(text: str) -> int:
 
 
 def _task_limit(text: str) -> tuple[str | None, float]:
-    pattern, equals, seconds = text.rpartition("=")
+    pattern, equals, limit = text.rpartition("=")
     if equals and not pattern:
-        raise ValueError(f"{printable(text)!r} has no pattern, write SECONDS or PATTERN=SECONDS")
-    return (pattern or None), _seconds(seconds)
+        raise ValueError(f"{printable(text)!r} has no pattern, write DURATION or PATTERN=DURATION")
+    return (pattern or None), parse_duration(limit)
