@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.pattern import first_match
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, Task
+from check_celery_workers.replies.item import Task
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES
 
 
 def malfunctioning(comparison: Comparison) -> Iterator[Finding]:

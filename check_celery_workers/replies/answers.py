@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import split_node
+from check_celery_workers.replies.item import Task, read_item
 from check_celery_workers.replies.output import ARROW_5, Output
-from check_celery_workers.replies.question import Question, Task, read_item
+from check_celery_workers.replies.question import Question
 
 _LONGEST = 1000
 

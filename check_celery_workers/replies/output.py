@@ -11,15 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.node import Group, node_name, split_node
-from check_celery_workers.replies.question import (
-    ACTIVE,
-    ACTIVE_QUEUES,
-    LENGTHS,
-    QUESTIONS,
-    Question,
-    Queue,
-    Task,
-)
+from check_celery_workers.replies.item import Queue, Task
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "

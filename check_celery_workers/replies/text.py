@@ -9,7 +9,7 @@ The same worker as each Celery prints it, and the last line of the output:
     --json      {"celery@serverC": {"ok": "pong"}}                      (5.x)
                 1 node online.                                          (after an empty line)
 
-`celery inspect` prints what each worker replied on the lines below its node (see `question`); 3.1 and 4.x put `-> `
+`celery inspect` prints what each worker replied on the lines below its node (see `item`); 3.1 and 4.x put `-> `
 before the node and print no last line.
 
 `Error: No nodes replied within time constraint` says that nobody replied, with a full stop before 5.0. Two workers of
@@ -27,8 +27,9 @@ from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
 from check_celery_workers.replies.inquiry import Text
+from check_celery_workers.replies.item import EMPTY, Queue, Task, read_item, read_json, read_line
 from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import EMPTY, Question, Queue, Task, read_item, read_json, read_line
+from check_celery_workers.replies.question import Question
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.

@@ -13,8 +13,9 @@ from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.answers import Answers
 from check_celery_workers.replies.inquiry import Text
+from check_celery_workers.replies.item import Queue
 from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import LENGTHS, Question, Queue
+from check_celery_workers.replies.question import LENGTHS, Question
 from check_celery_workers.sources.aside import Aside
 from check_celery_workers.sources.broker.address import Address
 from check_celery_workers.sources.broker.connection import SLICE, Connection, NobodyListensError
