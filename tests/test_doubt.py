@@ -11,7 +11,7 @@ from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata, run
 from check_celery_workers import plugin
 from check_celery_workers.judgement import metrics
 from check_celery_workers.judgement.metrics import JUDGED, ROWS, Row
-from check_celery_workers.replies.question import QUESTIONS, Question
+from check_celery_workers.replies.question import NEEDED_FOR, QUESTIONS, Question
 
 QUEUE = "    * {'name': 'mail', 'exchange': {'name': 'mail', 'type': 'direct'}, 'routing_key': 'mail'}\n"
 EMPTY = "    - empty -\n"
@@ -195,7 +195,8 @@ def test_each_doubt_is_about_its_own_question() -> None:
 
 
 def test_whatever_is_asked_is_needed_by_something_with_thresholds() -> None:
-    assert {question for row in JUDGED for question in row.needs} == set(QUESTIONS)
+    judged = {option for row in JUDGED for option in row.options}
+    assert {question for option in judged for question in NEEDED_FOR[option]} == set(QUESTIONS)
 
 
 def test_a_doubt_has_its_place_below_however_many_findings() -> None:
@@ -233,9 +234,9 @@ def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
 
 
 def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a label, the question that it needs, and how it is counted; nobody asks that question."""
-    scheduled = Question("scheduled", what="tasks with an ETA")
-    rows = (*ROWS, Row("scheduled", (scheduled,), "tasks with an ETA", value_of=lambda _comparison: 0))
+    """It has a label, an option that needs a question, and how it is counted; nobody asks that question."""
+    monkeypatch.setitem(NEEDED_FOR, "timeout", (Question("scheduled", what="tasks with an ETA"),))
+    rows = (*ROWS, Row("scheduled", ("timeout",), "tasks with an ETA", value_of=lambda _comparison: 0))
     for module in (metrics, plugin):
         monkeypatch.setattr(module, "ROWS", rows)
     reason = "the text tells no tasks with an ETA, ask inspect scheduled"

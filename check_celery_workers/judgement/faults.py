@@ -27,7 +27,7 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
     for question, nodes in comparison.unanswered.items():
         blame(nodes, Cause(Cause.SILENT, question))
-    for worker, overdue in _overdue(comparison) if ACTIVE.is_wanted(comparison.inventory) else ():
+    for worker, overdue in _overdue(comparison) if comparison.inventory.given("task_limit") else ():
         causes.setdefault(worker, []).append(overdue)
     for worker, found in causes.items():
         yield Finding("malfunctioning", Finding.NODE, worker, *found, noun=comparison.noun_of(worker))

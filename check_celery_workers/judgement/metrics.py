@@ -8,10 +8,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement import faults
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.replies.doubt import Doubt, doubt_about, doubt_about_lengths
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, PING, QUESTIONS, Question
-
-# What each worker is asked besides.
-_OF_EACH = tuple(question for question in QUESTIONS[1:] if question.kind)
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, PING, Question, needed_for
 
 # How many, of what, in which state: (2, "worker", "missing").
 Phrase = tuple[int, str, str]
@@ -29,7 +26,7 @@ class Row:
     def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
         self,
         label: str,  # of the perfdata, and the start of the names of its options
-        needs: Collection[Question],  # without whose answers it is in doubt, as far as the inventory wants them
+        options: Collection[str],  # those it judges, by name: without what they need it is in doubt
         what: str = "",  # what it counts, for --help; without it, it has no thresholds
         warning: str | None = None,  # the default ranges, which hold unless one of its thresholds is given
         critical: str | None = None,
@@ -42,7 +39,7 @@ class Row:
         unit: str = "",  # "s", or "" for a number
         unheard: Callable[[Comparison, Question], Collection[str]] | None = None,
     ) -> None:
-        self.label, self.needs, self.what, self.warning, self.critical = label, needs, what, warning, critical
+        self.label, self.options, self.what, self.warning, self.critical = label, options, what, warning, critical
         self.find, self.noun, self.most, self.is_percentage, self.unit = find, noun, most, is_percentage, unit
         metric = label.partition("_")[0]
         count = Comparison.count_servers if noun == "server" else Comparison.count
@@ -53,9 +50,10 @@ class Row:
 
     def unheard(self, comparison: Comparison) -> dict[Question, Collection[str]]:
         """Return the nodes whose answers are lacking, by question; none where the metric does not apply."""
-        applies = self.value_of(comparison) is not None
-        wanted = [question for question in self.needs if applies and question.is_wanted(comparison.inventory)]
-        return {question: nodes for question in wanted if (nodes := self._unheard(comparison, question))}
+        if self.value_of(comparison) is None:
+            return {}
+        needed = needed_for(comparison.inventory, self.options)
+        return {question: nodes for question in needed if (nodes := self._unheard(comparison, question))}
 
 
 def _claimed_and_unheard(comparison: Comparison, question: Question) -> Collection[str]:
@@ -105,26 +103,26 @@ def _count_messages(comparison: Comparison) -> int | None:
 # In the order of the output: what weighs most comes first. A new metric is a row here.
 ROWS = (
     Row(
-        *("missing", (PING,), "missing workers", None, "0"),
+        *("missing", ("beat",), "missing workers", None, "0"),
         most=lambda inventory: inventory.size,
         is_percentage=True,
         # Beats are in doubt all at once, see `compare`.
         unheard=lambda _comparison, _question: (),
     ),
     Row(
-        *("malfunctioning", _OF_EACH, "malfunctioning workers", None, "0", faults.malfunctioning),
+        *("malfunctioning", ("task_limit",), "malfunctioning workers", None, "0", faults.malfunctioning),
         unheard=_unheard_but_not_silent,
     ),
     Row("duplicate", (), "duplicate node names", "0", find=faults.duplicate),
     Row(
-        *("queues", (ACTIVE_QUEUES,), "queues with too few or too many consumers", None, "0", faults.off_queues),
+        *("queues", ("queue",), "queues with too few or too many consumers", None, "0", faults.off_queues),
         value_of=_count_queues,
         noun="queue",
         phrases_of=_phrases_of_queues,
         unheard=lambda found, asked: (found.replies.unheard(asked) or found.replies.nodes()) if found.undecided else (),
     ),
     Row(
-        *("backlog", (LENGTHS, ACTIVE_QUEUES), "", None, None, faults.backed_up, _count_messages, "queue"),
+        *("backlog", ("backlog", "queue"), "", None, None, faults.backed_up, _count_messages, "queue"),
         phrases_of=lambda found, _value: [(found.count("backlog"), "queue", "backed up")],
         unheard=lambda found, asked: found.unmeasured if asked is LENGTHS else _unheard_of_queues(found),
     ),
@@ -132,7 +130,13 @@ ROWS = (
     Row("missing_servers", (), "missing servers", noun="server"),
     Row("unexpected_servers", (), "unexpected servers", noun="server"),
     Row("online", (), value_of=lambda found: found.replies.count + len(found.beats_online)),
-    Row("oldest_task", (ACTIVE,), value_of=lambda found: found.oldest_task, unit="s", unheard=_unheard_but_not_silent),
+    Row(
+        "oldest_task",
+        ("task_limit",),
+        value_of=lambda found: found.oldest_task,
+        unit="s",
+        unheard=_unheard_but_not_silent,
+    ),
     Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),
 )
 JUDGED = tuple(row for row in ROWS if row.what)  # by thresholds
@@ -156,7 +160,7 @@ def find(comparison: Comparison) -> None:
     failed = set(doubts)
     for row in ROWS:
         unheard = row.unheard(comparison)
-        if unheard or not failed.isdisjoint(row.needs):
+        if unheard or not failed.isdisjoint(needed_for(comparison.inventory, row.options)):
             comparison.in_doubt.add(row.label)
         # What raises no alert makes nothing UNKNOWN.
         for question, nodes in unheard.items() if row.raises_alerts else ():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.item import Queue, Task
@@ -25,15 +25,10 @@ class Question:
         what: str = "",  # what it lists, in words
         kind: type | None = None,  # and as a type, Queue or Task; None where that is not read
         is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,  # whether this item shows the question
-        option: str = "",  # the option that needs it, by its name there; without one it is always needed
         wire: str = "",  # over the broker, if it has another name there
     ) -> None:
         self.name, self.what, self.kind = name, what, kind
-        self.is_shown_by, self.option, self.wire = is_shown_by, option, wire or name
-
-    def is_wanted(self, inventory: Inventory) -> bool:
-        """Return whether something in the inventory needs the answers."""
-        return not self.option or is_given(inventory.given(self.option))
+        self.is_shown_by, self.wire = is_shown_by, wire or name
 
     @staticmethod
     def answered_by(item: Queue | Task, asked: Question | None = None) -> Question | None:
@@ -48,15 +43,18 @@ def _has_started(task: Queue | Task) -> bool:
 
 
 # It answers all that `ping` does, so it is asked first.
-ACTIVE_QUEUES = Question("active_queues", "queues", Queue, option="queue")
+ACTIVE_QUEUES = Question("active_queues", "queues", Queue)
 # Celery 3.1 knows the name on the wire alone.
-ACTIVE = Question("active", "running tasks", Task, _has_started, "task_limit", "dump_active")
+ACTIVE = Question("active", "running tasks", Task, _has_started, "dump_active")
 # All that a scheduler answers. Only schedulers are asked, where the workers were asked before.
-PING = Question("ping", "beats", option="beat")
-# A new question is a row here.
+PING = Question("ping", "beats")
+# In the order in which they are asked. A new question is a row here.
 QUESTIONS = (ACTIVE_QUEUES, ACTIVE, PING)
 # The last is asked of the broker: how many messages wait in a queue.
-LENGTHS = Question("queue.declare", "backlogs", option="backlog")
+LENGTHS = Question("queue.declare", "backlogs")
+
+# What must be asked to judge an option, by its name.
+NEEDED_FOR = {"queue": (ACTIVE_QUEUES,), "task_limit": (ACTIVE,), "beat": (PING,), "backlog": (LENGTHS,)}
 
 
 def is_given(value: object) -> bool:
@@ -64,13 +62,19 @@ def is_given(value: object) -> bool:
     return value is not False and value not in (None, [], {})
 
 
+def needed_for(inventory: Inventory, options: Iterable[str] = NEEDED_FOR) -> list[Question]:
+    """Return the questions whose answers the inventory needs for these options, each once."""
+    given = (option for option in options if is_given(inventory.given(option)))
+    return [*dict.fromkeys(question for option in given for question in NEEDED_FOR[option])]
+
+
 def questions_for(inventory: Inventory) -> tuple[Question, ...]:
-    """Return what must be asked to judge the inventory, in the order in which it is asked."""
-    wanted = [question for question in QUESTIONS if question.is_wanted(inventory)]
+    """Return what the workers must be asked to judge the inventory, in the order in which they are asked."""
+    wanted = {*needed_for(inventory)}
     # Which queues there are is known from the workers, unless all that matter are named.
-    if inventory.names_workers or "" in inventory.backlogs or ACTIVE in wanted:
-        wanted[:0] = [ACTIVE_QUEUES] if ACTIVE_QUEUES not in wanted else []
-    return tuple(wanted)
+    if inventory.names_workers or "" in inventory.backlogs or wanted - {PING, LENGTHS}:
+        wanted.add(ACTIVE_QUEUES)
+    return tuple(question for question in QUESTIONS if question in wanted)
 
 
 def has_placeholder(command: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.mistakes import in_words
 from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.node import printable
-from check_celery_workers.replies.question import QUESTIONS, has_placeholder, is_given
+from check_celery_workers.replies.question import NEEDED_FOR, has_placeholder, is_given
 from check_celery_workers.settings.options import REPLY, SETTLE, parser
 from check_celery_workers.threshold import Threshold
 
@@ -92,7 +92,7 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
 def _check_questions(settings: Settings, command: Sequence[str]) -> None:
     """Raise UsageError if COMMAND asks one question, and the options need several."""
     if not has_placeholder(command):
-        wanted = [question.option for question in QUESTIONS if is_given(getattr(settings, question.option))]
+        wanted = [option for option in NEEDED_FOR if is_given(getattr(settings, option, None))]
         needed = [f"--{option.replace('_', '-')}" for option in wanted]
         if len(needed) > 1:
             options, questions = " and ".join(needed), in_words(len(needed), "question")
