@@ -8,7 +8,9 @@ from functools import partial
 
 from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.expected.inventory import Inventory
+from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
+from check_celery_workers.judgement.stall import watched
 from check_celery_workers.plugin import OK, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry
@@ -16,30 +18,36 @@ from check_celery_workers.replies.question import (
     ACTIVE_QUEUES,
     LENGTHS,
     PING,
+    RESERVED,
     Question,
     asked_by,
     fill_in,
+    needed_for,
     questions_for,
 )
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
 from check_celery_workers.settings.settings import Settings
-from check_celery_workers.sources.reader import Reader, TextSource, Watch
+from check_celery_workers.sources.progress import Progress
+from check_celery_workers.sources.reader import Reader, TextSource
 from check_celery_workers.sources.stream import Source, Stream, read_file
+
+# So many seconds before the deadline a watch ends: the verdict comes in any case.
+_LEAST = 0.5
 
 
 def judge_workers(settings: Settings) -> tuple[str, int]:
     """Compare the workers with those expected; return the output and the exit code."""
     inventory = _inventory(settings)
     asks = bool(settings.command or settings.broker is not None)
-    with Watch(MOST_BYTES if settings.verbose >= 3 else 0, shows=asks) as watch:
+    with Progress(MOST_BYTES if settings.verbose >= 3 else 0, shows=asks) as progress:
 
         def ask() -> Inquiry:
-            return _ask(settings, inventory, watch)
+            return _ask(settings, inventory, progress)
 
         verdict, code = judge(Workers(ask, inventory, settings.deadline, timed=asks), settings.thresholds)
     if settings.quiet and code == OK:
         return "", OK
-    return verdict.output(settings.verbose, watch.raw), code
+    return verdict.output(settings.verbose, progress.raw), code
 
 
 def describe(settings: Settings) -> tuple[str, int]:
@@ -66,32 +74,53 @@ def _inventory(settings: Settings) -> Inventory:
         inventory.expect(text)
     for file in settings.expect_file:
         inventory.expect_lines(read_file(file, settings.deadline), file)
-    for option in ("queue", "beat", "backlog_warning", "backlog_critical"):
+    for option in ("queue", "beat", "backlog_warning", "backlog_critical", "started_after"):
         for text in getattr(settings, option):
             inventory.expect_option(option, text)
+    inventory.stall_limit = settings.stall_limit or inventory.stall_limit
     if not inventory:
         raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
+    if settings.broker is None:
+        inventory.pass_over()
     return inventory
 
 
-def _ask(settings: Settings, wanted: Inventory, watch: Watch | None = None) -> Inquiry:
+def _ask(settings: Settings, wanted: Inventory, progress: Progress | None = None) -> Inquiry:
     """Ask what is wanted, until it has replied; where nothing is, ask for everything, to the end."""
     questions = questions_for(wanted) if wanted else (ACTIVE_QUEUES, PING)
-    if settings.broker is None:
-        questions = questions or (ACTIVE_QUEUES,)
-        # A stream ends by itself: nobody waits for what is still to come.
-        awaited = wanted if settings.command and wanted else None
-        reader = Reader(TextSource(partial(_open, settings), watch).ask, settings.deadline, settings.attempts)
-        return reader.read(asked_by(settings.command, questions), awaited, settings.settle)
+    if settings.broker is not None:
+        return _ask_broker(settings, wanted, questions, progress)
+    questions = questions or (ACTIVE_QUEUES,)
+    # A stream ends by itself: nobody waits for what is still to come.
+    awaited = wanted if settings.command and wanted else None
+    reader = Reader(TextSource(partial(_open, settings), progress).ask, settings.deadline, settings.attempts)
+    return reader.read(asked_by(settings.command, questions), awaited, settings.settle)
+
+
+def _ask_broker(
+    settings: Settings, wanted: Inventory, questions: tuple[Question, ...], progress: Progress | None
+) -> Inquiry:
+    """Ask over the broker, then look on at the workers that may stall."""
     # Imported here: kombu takes longer to import than all the rest.
     from check_celery_workers.sources.broker.address import read_address
     from check_celery_workers.sources.broker.asking import Broker
+    from check_celery_workers.sources.release import changes_of
+    from check_celery_workers.sources.watching import PATIENCE, watch
 
-    address = read_address(settings.broker, settings.broker_options or "", settings.deadline)
-    questions += (LENGTHS,) if wanted.backlogs else ()
-    with Broker(address, questions, wanted, watch).until(settings.deadline, settings.reply_timeout) as broker:
+    limit = wanted.stall_limit or 0.0
+    if limit and limit + settings.reply_timeout + PATIENCE >= settings.timeout:
+        times = f"--stall-limit {limit:g}, --reply-timeout {settings.reply_timeout:g} and {PATIENCE:g} seconds"
+        raise UsageError(f"{times} must be less than --timeout {settings.timeout:g} together")
+    address = read_address(settings.broker or "", settings.broker_options or "", settings.deadline)
+    questions += (LENGTHS,) if LENGTHS in needed_for(wanted) else ()
+    with Broker(address, questions, wanted, progress).until(settings.deadline, settings.reply_timeout) as broker:
         reader = Reader(broker.ask, settings.deadline, settings.attempts)
-        return reader.read(questions, wanted or None, settings.settle)
+        inquiry = reader.read(questions, wanted or None, settings.settle)
+        inquiry.changes = changes_of(file for _, file in wanted.releases)
+        if limit and RESERVED in inquiry.replies.told and not any(text.failure for text in inquiry.texts):
+            suspects = partial(watched, compare(Comparison(wanted, inquiry)))
+            watch(inquiry, broker.look_at, suspects, limit, settings.deadline - _LEAST, progress)
+        return inquiry
 
 
 def _open(settings: Settings, question: Question | None) -> Source:

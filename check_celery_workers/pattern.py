@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 
 def is_wild(text: str) -> bool:
@@ -36,6 +42,22 @@ def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
         return next((place for place, matches in candidates if matches(name)), None)
 
     return find
+
+
+def value_of(rules: Sequence[tuple[str | None, T]]) -> Callable[[str], T | None]:
+    """Return a function that finds the value of the first pattern that a whole name matches.
+
+    Where none does, it is the value of the pattern None, or None.
+    """
+    named = [(pattern, value) for pattern, value in rules if pattern is not None]
+    otherwise = next((value for pattern, value in rules if pattern is None), None)
+    find = first_match(pattern for pattern, _ in named)
+
+    def value(name: str) -> T | None:
+        place = find(name)
+        return otherwise if place is None else named[place][1]
+
+    return value
 
 
 def _matcher(text: str) -> Callable[[str], object]:

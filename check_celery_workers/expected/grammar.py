@@ -7,7 +7,7 @@
     PATTERN=MIN..MAX           celery@web-*=2..8       two to eight of them
     PATTERN=MIN..              celery@web-*=2..        two or more
     queue NAME=N, ...          queue emails=2..        how many workers consume from a queue; in files, as
-    beat NODE, ...             beat celerybeat@app1    `backlog NAME=WARNING/CRITICAL` is (see `limits`)
+    beat NODE, ...             beat celerybeat@app1    backlogs, stall limits and releases are (see `limits`)
 
 Braces stand for several of these, as in a shell: `celery@web{01..20}`, `worker-4@{app,db}`. An index that comes from
 braces is exact: `worker-{1..4}@a` is the four workers of these names.
@@ -16,18 +16,20 @@ braces is exact: `worker-{1..4}@a` is the four workers of these names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from sys import intern
 
 from check_celery_workers.expected.limits import (
     LIMIT,
     MOST,
-    Backlog,
+    Expected,
     Limit,
     parse_backlog_line,
     parse_beat,
     parse_pattern,
     parse_queue,
+    parse_release,
+    parse_stall_limit,
 )
 from check_celery_workers.expected.mistakes import FORMS, WrongError, explain_typos, explain_white_space, is_implausible
 from check_celery_workers.node import BEAT, UNNUMBERED, Group, printable
@@ -41,11 +43,11 @@ _match_plain = re.compile(rf"([\w%-]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([\
 # Compiled on first use: that takes longer than to match them a few times.
 _FIXED = rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
-_KEYWORD = r"(queue(?=\s)|beat|backlog)(?:\s+(.*))?"
+_KEYWORD = r"(queue(?=\s)|beat|backlog|stall-limit|started-after)(?:\s+(.*))?"
 _EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
 
 
-class Span:
+class Span(Expected):
     """The workers of a group with the indexes from `first` to `last`; UNNUMBERED twice is the one without index.
 
     Where `first` is None they are COUNT: as many as `last`, numbered from 0 or from 1.
@@ -57,7 +59,16 @@ class Span:
         self.group, self.first, self.last = group, first, last
 
 
-def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit | Backlog]:
+# What a line of a file that begins with one of these words asks for.
+_LINES: dict[str, Callable[[str], Expected]] = {
+    "beat": parse_beat,
+    "backlog": parse_backlog_line,
+    "stall-limit": parse_stall_limit,
+    "started-after": parse_release,
+}
+
+
+def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
     """Yield what an EXPECTED, or a line of a file, asks for: one thing, or with braces several. Raises WrongError."""
     plain = _match_plain(text)
     if plain:
@@ -71,8 +82,7 @@ def parse(text: str, in_file: bool = False) -> Iterator[Span | Limit | Backlog]:
         write = parse_backlog_line(own).as_options() if what == "backlog" else f"--{what} {own}"
         raise WrongError(f"a {what} has an option of its own", f"--{what}", own=f"write {write}")
     if keyword and keyword[1] != "queue":
-        own = keyword[2] or ""
-        yield parse_beat(own) if keyword[1] == "beat" else parse_backlog_line(own)
+        yield _LINES[keyword[1]](keyword[2] or "")
         return
     texts = [keyword[2] if keyword else text]
     if "{" in text:

@@ -9,7 +9,18 @@ from functools import cached_property
 from check_celery_workers.errors import UsageError
 from check_celery_workers.expected.demand import Demand
 from check_celery_workers.expected.grammar import Span, parse
-from check_celery_workers.expected.limits import Backlog, Limit, is_beat, parse_backlog, parse_beat, parse_queue
+from check_celery_workers.expected.limits import (
+    Backlog,
+    Expected,
+    Limit,
+    Release,
+    StallLimit,
+    is_beat,
+    parse_backlog,
+    parse_beat,
+    parse_queue,
+    parse_release,
+)
 from check_celery_workers.expected.mistakes import WrongError, names_copied
 from check_celery_workers.node import BEAT, UNNUMBERED, Group, index_of, indexes_of, node_name, printable, split_node
 from check_celery_workers.pattern import first_match
@@ -43,6 +54,12 @@ class Inventory:
         self.queues: dict[str, Limit] = {}
         self.backlogs: dict[str, Backlog] = {}
         self.asks_for_lengths = False
+        # For how many seconds a worker may start no task while work waits for it; the files of releases, by patterns of
+        # workers, None: all others.
+        self.stall_limit: float | None = None
+        self.releases: list[tuple[str | None, str]] = []
+        # The lines of files that were passed over, by their first word, since they need --broker.
+        self.passed_over: list[str] = []
         self.options = options or {}
         # How many workers and beats these are, of patterns the least number.
         self.size = 0
@@ -98,8 +115,19 @@ class Inventory:
     def given(self, option: str) -> object:
         """Return what is wanted by the option of this name, something false if nothing is."""
         # Which queues there are is known from the workers.
-        own = {"queue": self.queues or "" in self.backlogs, "beat": self.beats, "backlog": self.backlogs}
+        own = {
+            "queue": self.queues or "" in self.backlogs,
+            "beat": self.beats,
+            "backlog": self.backlogs,
+            "stall_limit": self.stall_limit,
+            "started_after": self.releases,
+        }
         return own[option] if option in own else self.options.get(option)
+
+    def pass_over(self) -> None:
+        """Leave out what needs --broker, and note it."""
+        self.passed_over = [name for name in ("stall_limit", "started_after") if self.given(name)]
+        self.stall_limit, self.releases = None, []
 
     def backlog_of(self, queue: str) -> Backlog:
         """Return how many messages may wait in this queue."""
@@ -139,8 +167,9 @@ class Inventory:
     def expect_option(self, option: str, text: str) -> None:
         """Add what one --queue, --beat or --backlog-... asks for. Raises UsageError if it is wrong or comes twice."""
         try:
-            if option in ("queue", "beat"):
-                self._add(parse_queue(text) if option == "queue" else parse_beat(text))
+            parsers = {"queue": parse_queue, "beat": parse_beat, "started_after": parse_release}
+            if option in parsers:
+                self._add(parsers[option](text))
             else:
                 self._add(parse_backlog(text, option.removeprefix("backlog_")))
         except WrongError as wrong:
@@ -163,12 +192,20 @@ class Inventory:
                 except WrongError as wrong:
                     raise UsageError(f"{printable(file)}:{place}: {wrong}") from None
 
-    def _add(self, expected: Span | Limit | Backlog, in_file: bool = False) -> None:
+    def _add(self, expected: Expected, in_file: bool = False) -> None:
         if isinstance(expected, Span):
             self._add_span(expected.group, expected.first, expected.last)
         elif isinstance(expected, Backlog):
             self._add_backlog(expected, in_file)
-        else:
+        elif isinstance(expected, StallLimit):
+            if self.stall_limit is not None:
+                raise WrongError("the stall-limit is given twice", "it once")
+            self.stall_limit = expected.seconds
+        elif isinstance(expected, Release):
+            if expected.pattern in dict(self.releases):
+                raise WrongError("FILE is given twice for the same workers", "it once")
+            self.releases.append((expected.pattern, expected.file))
+        elif isinstance(expected, Limit):
             limits = {"pattern": self.patterns, "beat": self.beats, "queue": self.queues}[expected.what]
             if expected.name in limits:
                 raise WrongError(f"the {expected.what} is given twice", "it once")

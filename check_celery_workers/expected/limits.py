@@ -1,16 +1,22 @@
 """How many there may be: of workers or beats that match a pattern, of a queue's consumers, of messages that wait in it.
 
+And for how long a worker may start no task, and since when it must have been started.
+
 celery@web-*=2..8            two to eight workers; =N, =MIN.. as well
 --queue emails=2..           consumers of a queue; NAME alone: one or more
 --beat 'celerybeat@*'        one scheduler, or as many as a number behind it says
 --backlog-warning emails=9   messages that wait in a queue, as a Nagios range; RANGE alone: in each of the others
 backlog emails=9/99          the same in a file, as WARNING/CRITICAL
+stall-limit 15s              for how long a worker may start no task while work waits for it, in a file
+--started-after /srv/shop/current               workers must have been started after this file was changed
+--started-after 'celery@shop-*=/srv/shop/current'    those that match the pattern
 """
 
 from __future__ import annotations
 
 import re
 
+from check_celery_workers.duration import parse_duration
 from check_celery_workers.expected.mistakes import FORMS, WrongError, is_implausible
 from check_celery_workers.node import BEAT
 from check_celery_workers.pattern import is_wild
@@ -22,7 +28,13 @@ _NUMBER = "[0-9]{1,18}"
 LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
 
 
-class Limit:
+class Expected:
+    """What an EXPECTED, an option or a line of a file asks for."""
+
+    __slots__ = ()
+
+
+class Limit(Expected):
     """At least `low` and at most `high` (None: any number) of what has this name or matches this pattern.
 
     what: "pattern" for workers, "beat" for schedulers, "queue" for the consumers of a queue
@@ -46,7 +58,7 @@ class Limit:
         return f"at least {self.low:,}" if number < self.low else f"at most {self.high:,}"
 
 
-class Backlog:
+class Backlog(Expected):
     """The ranges of how many messages may wait in a queue, None: any number. The name "" stands for all others."""
 
     __slots__ = ("critical", "name", "warning")
@@ -66,6 +78,24 @@ class Backlog:
     def crossed_by(self, number: int) -> Threshold | None:
         """Return the range that this number is outside of, the critical one first."""
         return next((limit for limit in (self.critical, self.warning) if limit and limit.alerts_at(number)), None)
+
+
+class StallLimit(Expected):
+    """For how many seconds a worker may start no task while work waits for it."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Release(Expected):
+    """A file that changes with each release: workers that match the pattern, None: all others, must be younger."""
+
+    __slots__ = ("file", "pattern")
+
+    def __init__(self, pattern: str | None, file: str) -> None:
+        self.pattern, self.file = pattern, file
 
 
 def parse_pattern(limit: re.Match[str]) -> Limit:
@@ -133,6 +163,22 @@ def parse_backlog_line(text: str) -> Backlog:
     if not name or not any(ranges):
         raise WrongError("it is no backlog", "backlog NAME=WARNING/CRITICAL, such as backlog emails=100/1000")
     return Backlog(name, *ranges)
+
+
+def parse_stall_limit(text: str) -> StallLimit:
+    """Return what DURATION in a file asks for. Raises WrongError."""
+    try:
+        return StallLimit(parse_duration(text))
+    except ValueError:
+        raise WrongError("its DURATION cannot be read", "stall-limit 15s or stall-limit 1m30s") from None
+
+
+def parse_release(text: str) -> Release:
+    """Return what [PATTERN=]FILE asks for. Raises WrongError."""
+    release = re.fullmatch("(?:([^/]+)=)?(/.*)", text)
+    if not release:
+        raise WrongError("FILE is no full path", "/srv/shop/current or PATTERN=/srv/shop/current")
+    return Release(release[1], release[2])
 
 
 def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:

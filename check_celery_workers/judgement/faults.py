@@ -1,18 +1,26 @@
-"""What is wrong with those who replied: errors, silence, tasks over their limit, shared names, queues off limits."""
+"""What is wrong with those who replied: errors, silence, stalls, old code, long tasks, shared names, queues."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
-from check_celery_workers.pattern import first_match
-from check_celery_workers.replies.item import Task
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES
+from check_celery_workers.judgement.stall import stalled
+from check_celery_workers.node import printable
+from check_celery_workers.pattern import value_of
+from check_celery_workers.replies.item import Stats, Task
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, STATS, needed_for
+
+# The options that want every worker to answer. One that has begun a task may be silent while it is watched.
+_OF_EACH = ("task_limit", "started_after")
+# Workers say in whole seconds for how long they have run.
+_ROUNDED = 1.0
 
 
 def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
-    """Yield the workers that replied ERROR, consume from no queue, kept silent later, or run tasks for too long."""
+    """Yield the workers that replied ERROR, consume from no queue, kept silent later, or do not work as they should."""
     replies = comparison.replies
     causes: dict[str, list[Cause]] = {}
 
@@ -25,10 +33,14 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     pinged = inquiry.pinged.errors | (inquiry.replies.errors if inquiry.asked[0].shows_beats else set())
     blame((replies.errors - comparison.beats) | (comparison.beats & pinged), Cause(Cause.ERROR))
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
-    for question, nodes in comparison.unanswered.items():
-        blame(nodes, Cause(Cause.SILENT, question))
+    for question in needed_for(comparison.inventory, _OF_EACH):
+        blame(comparison.unanswered.get(question, ()), Cause(Cause.SILENT, question))
+    for node, stall in stalled(comparison):
+        blame({node}, stall)
     for worker, overdue in _overdue(comparison) if comparison.inventory.given("task_limit") else ():
         causes.setdefault(worker, []).append(overdue)
+    for node, old in _outdated(comparison):
+        blame({node}, old)
     for worker, found in causes.items():
         yield Finding("malfunctioning", Finding.NODE, worker, *found, noun=comparison.noun_of(worker))
 
@@ -82,7 +94,7 @@ def backed_up(comparison: Comparison) -> Iterator[Finding]:
 
 def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     """Yield the workers with tasks over their limit; note the age of the oldest task, and the tasks without an age."""
-    limit_of = _find_limits(comparison.inventory.options["task_limit"])
+    limit_of = value_of(comparison.inventory.options["task_limit"])
     running: dict[str, set[Task]] = {}
     for node, tasks in comparison.replies.told.get(ACTIVE, {}).items():
         worker = comparison.claimed(node)
@@ -93,7 +105,7 @@ def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     comparison.oldest_task = round(max(every, default=0.0), 1)
     for worker, known in running.items():
         ages = [(task.age, task.name) for task in known if task.age is not None]
-        overdue = [(age, name) for age, name in ages if age > limit_of(name)]
+        overdue = [(age, name) for age, name in ages if age > (limit_of(name) or math.inf)]
         if len(ages) < len(known):
             comparison.undated.add(worker)
         if overdue:
@@ -101,14 +113,20 @@ def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
             yield worker, Cause(Cause.OVERDUE, name, seconds, len(overdue))
 
 
-def _find_limits(limits: Sequence[tuple[str | None, float]]) -> Callable[[str], float]:
-    """Return a function from the name of a task to the seconds that it may run; a pattern None is for all others."""
-    named = [(pattern, seconds) for pattern, seconds in limits if pattern is not None]
-    otherwise = next((seconds for pattern, seconds in limits if pattern is None), math.inf)
-    find = first_match(pattern for pattern, _ in named)
-
-    def limit_of(name: str) -> float:
-        place = find(name)
-        return otherwise if place is None else named[place][1]
-
-    return limit_of
+def _outdated(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
+    """Yield the nodes that were started before the last change of their release's file; note those nobody can judge."""
+    inventory, changes = comparison.inventory, comparison.inquiry.changes
+    file_of, now = value_of(inventory.releases), time.time()
+    for node, items in comparison.replies.told.get(STATS, {}).items() if inventory.releases else ():
+        file = file_of(node) if comparison.claimed(node) else None
+        if file is None:
+            continue
+        changed, grace = changes[file], inventory.options["started_grace"]
+        started = next((item.started for item in reversed(items) if isinstance(item, Stats)), None)
+        if isinstance(changed, str) or changed > now + grace:
+            problem = changed if isinstance(changed, str) else "it was changed in the future"
+            comparison.ageless[node] = f"{printable(file)}: {problem}"
+        elif started is None:
+            comparison.ageless[node] = ""
+        elif started + _ROUNDED < changed < now - grace:
+            yield node, Cause(Cause.OLD, now - started, file, now - changed)

@@ -29,10 +29,14 @@ class Cause:
     CONSUMERS: a queue has another (number of consumers) than the (limit) allows
     BACKLOG: (number) messages wait in a queue, which is outside of the (threshold)
     NOT_THERE: the broker has no such queue
+    STARTS_NONE: it started no task for (seconds) while messages wait in (queues with their lengths)
+    STARTS_NO_HELD: it started none of the (number) tasks that it holds for (seconds)
+    OLD: it was started (seconds) ago, before (file) was changed (seconds) ago
     """
 
     ERROR, NO_QUEUE, SILENT, OVERDUE, OFF_LIMIT = "error", "no queue", "silent", "overdue", "off limit"
     CONSUMERS, BACKLOG, NOT_THERE = "consumers", "backlog", "not there"
+    STARTS_NONE, STARTS_NO_HELD, OLD = "starts none", "starts none that it holds", "old"
 
     __slots__ = ("facts", "kind")
 
@@ -110,6 +114,11 @@ class Comparison:
         self.oldest_task: float | None = None  # its age in seconds, where tasks have limits
         self.seconds: float | None = None  # how long it took to ask
         self.undated: set[str] = set()  # workers with a task of an age that nobody can know
+        self.ageless: dict[
+            str, str
+        ] = {}  # nodes of whom nobody can know whether they are old, and why if it is the file
+        self.fell_silent: list[str] = []  # nodes that were watched, and did not always answer
+        self.watched_still: list[str] = []  # nodes that were not watched for long enough
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
         # How many messages wait in each queue, None: it does not exist.
         self.backlogs = self.replies.backlogs(inventory.names_queue)

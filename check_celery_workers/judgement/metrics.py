@@ -7,8 +7,17 @@ from collections.abc import Callable, Collection, Iterable
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement import faults
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
-from check_celery_workers.replies.doubt import Doubt, doubt_about, doubt_about_lengths
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, PING, Question, needed_for
+from check_celery_workers.replies.doubt import Doubt, doubt_about, doubt_about_lengths, doubt_about_watch
+from check_celery_workers.replies.question import (
+    ACTIVE,
+    ACTIVE_QUEUES,
+    LENGTHS,
+    PING,
+    RESERVED,
+    STATS,
+    Question,
+    needed_for,
+)
 
 # How many, of what, in which state: (2, "worker", "missing").
 Phrase = tuple[int, str, str]
@@ -61,9 +70,12 @@ def _claimed_and_unheard(comparison: Comparison, question: Question) -> Collecti
 
 
 def _unheard_but_not_silent(comparison: Comparison, question: Question) -> Collection[str]:
-    # Who was asked and kept silent is malfunctioning, which is certain.
+    if question is LENGTHS:
+        return ()
+    # Who was asked and kept silent is malfunctioning, which is certain, or being silent leaves no doubt.
     unheard = set(_claimed_and_unheard(comparison, question)).difference(comparison.unanswered.get(question, ()))
-    return unheard.union(comparison.undated if question is ACTIVE else ())
+    undecided = {ACTIVE: comparison.undated, STATS: comparison.ageless}
+    return unheard.union(undecided.get(question, ()))
 
 
 def _phrases(comparison: Comparison, metric: str, noun: str, value: int) -> list[Phrase]:
@@ -110,7 +122,8 @@ ROWS = (
         unheard=lambda _comparison, _question: (),
     ),
     Row(
-        *("malfunctioning", ("task_limit",), "malfunctioning workers", None, "0", faults.malfunctioning),
+        *("malfunctioning", ("task_limit", "stall_limit", "started_after"), "malfunctioning workers", None, "0"),
+        find=faults.malfunctioning,
         unheard=_unheard_but_not_silent,
     ),
     Row("duplicate", (), "duplicate node names", "0", find=faults.duplicate),
@@ -154,6 +167,9 @@ def find(comparison: Comparison) -> None:
     doubts = {question: doubt for question, _, doubt in comparison.later if doubt}
     if comparison.beats_doubt:
         doubts[PING] = comparison.beats_doubt
+    watch_doubt = doubt_about_watch(comparison.inquiry, [*comparison.fell_silent, *comparison.watched_still])
+    if watch_doubt:
+        doubts[RESERVED] = watch_doubt
     lengths_doubt = doubt_about_lengths(comparison.inquiry)
     if lengths_doubt:
         doubts[LENGTHS] = lengths_doubt

@@ -1,7 +1,8 @@
 """What workers answer over the broker, to an output: the same as `text` makes of what Celery prints.
 
 {"worker-1@a": [{"name": "emails", "exchange": {...}, "routing_key": "emails", ...}]}      active_queues
-{"worker-1@a": [{"id": "8b5c", "name": "shop.pay", "time_start": 1795579981.04, ...}]}    dump_active
+{"worker-1@a": [{"id": "8b5c", "name": "shop.pay", "time_start": 1795579981.04, ...}]}    dump_active, dump_reserved
+{"worker-1@a": {"total": {"shop.pay": 12}, "pid": 345, "uptime": 86400, ...}}             stats
 {"celerybeat@a": {"ok": "pong"}}                                                           ping
 {"worker-1@a": {"error": "KeyError('5',)"}}                                                any
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import split_node
-from check_celery_workers.replies.item import Task, read_item
+from check_celery_workers.replies.item import Item, Stats, Task, read_item, read_stats
 from check_celery_workers.replies.output import ARROW_5, Output
 from check_celery_workers.replies.question import Question
 
@@ -86,24 +87,29 @@ class Answers:
         return f"{ARROW_5}{node}: OK\n" + "".join(self._read(node, reply))
 
     def _read(self, node: str, reply: object) -> Iterator[str]:
+        if self.question.kind is Stats:
+            yield self._hold(node, read_stats(reply))
+            return
         if not isinstance(reply, list):
             yield f"        {_in_words(reply.get('ok') if isinstance(reply, dict) else None)}\n"
             return
         if not reply:
             yield "    - empty -\n"
         for listed in reply:
-            item = read_item(listed)
-            if item is None:
-                self._output.bodies.setdefault(node, None)
-                self._output.unread.add(node)
-                yield "    * ...\n"
-                continue
-            if self._rounds <= 1 or item not in (self._output.bodies.get(node) or ()):
-                self._output.hold(node, item)
-            if self._awaited:
-                self._awaited.hear(node, item)
-            # A task's arguments are other people's data.
-            yield f"    * {item.name if isinstance(item, Task) else item}\n"
+            yield self._hold(node, read_item(listed))
+
+    def _hold(self, node: str, item: Item | None) -> str:
+        """Add what a node listed, None: it cannot be read; return it in words."""
+        if item is None:
+            self._output.bodies.setdefault(node, None)
+            self._output.unread.add(node)
+            return "    * ...\n"
+        if self._rounds <= 1 or item not in (self._output.bodies.get(node) or ()):
+            self._output.hold(node, item)
+        if self._awaited:
+            self._awaited.hear(node, item)
+        # A task's arguments are other people's data.
+        return f"    * {item.name if isinstance(item, Task) else item}\n"
 
 
 def _is_node(name: object) -> bool:

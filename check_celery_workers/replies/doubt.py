@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from check_celery_workers.errors import EndedBadly, Unreachable
 from check_celery_workers.replies.inquiry import Inquiry, Text
 from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import LENGTHS, PING, Question
+from check_celery_workers.replies.question import LENGTHS, PING, RESERVED, Question
 
 
 class Doubt:
@@ -70,6 +70,12 @@ def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
     failures = (asked.texts[-1].failure for asked in inquiry.asked if asked.question is LENGTHS)
     failure = next(failures, None)
     return Doubt(str(failure), counts=False).about(LENGTHS, ()) if failure else None
+
+
+def doubt_about_watch(inquiry: Inquiry, watched: Collection[str]) -> Doubt | None:
+    """Return why nobody can know whether those start tasks who are watched, where looking at them failed."""
+    failure = inquiry.watch_failure if watched else None
+    return Doubt(str(failure)).about(RESERVED, watched) if failure else None
 
 
 def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:

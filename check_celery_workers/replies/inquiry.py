@@ -1,4 +1,4 @@
-"""All of a check: texts, the questions that they answer, and the inquiry that is all of them."""
+"""All of a check: texts, the questions that they answer, looks, and the inquiry that is all of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Asked:
 
     def __init__(self, question: Question | None, texts: Sequence[Text]) -> None:
         self.question, self.texts = question, texts
-        self.replies = _sum(output.replies for text in texts for output in text.outputs)
+        self.replies = sum_of(output.replies for text in texts for output in text.outputs)
 
     @property
     def shows_beats(self) -> bool:
@@ -52,15 +52,32 @@ class Asked:
         return not shown or not shown.isdisjoint({None, PING})
 
 
+class Look:
+    """What some workers and queues showed at about the same time.
+
+    when: a time of `time.monotonic`, in seconds
+    replies: to `active`, `reserved` and `stats`, and the lengths of the queues
+    """
+
+    def __init__(self, when: float, replies: Replies) -> None:
+        self.when, self.replies = when, replies
+
+
 class Inquiry:
     """All that was asked in a check, in order: first who is there, then those who replied to that; and all replies.
 
     pinged: who replied when, after the workers were asked, only schedulers were meant; not in `replies`
+    looks: what those showed who were watched, look by look; the first is what everybody has replied
+    watch_failure: why the watch ended too early, None if it did not
+    changes: when each file of a release was last changed, a Unix time in seconds, or why nobody can know
     """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.replies = self.pinged = Replies()
+        self.looks: list[Look] = []
+        self.watch_failure: SourceError | None = None
+        self.changes: dict[str, float | str] = {}
 
     def add(self, question: Question | None, texts: Sequence[Text]) -> None:
         """Add the texts that came when this was asked."""
@@ -68,7 +85,7 @@ class Inquiry:
         if self.asked and question is PING:
             self.pinged = asked.replies
         self.asked.append(asked)
-        self.replies = _sum(one.replies for one in self.asked if one.replies is not self.pinged)
+        self.replies = sum_of(one.replies for one in self.asked if one.replies is not self.pinged)
 
     @property
     def texts(self) -> list[Text]:
@@ -96,7 +113,7 @@ class Inquiry:
         return next(filter(None, (text.reason for text in reversed(self.texts))), "")
 
 
-def _sum(parts: Iterable[Replies]) -> Replies:
+def sum_of(parts: Iterable[Replies]) -> Replies:
     """Return all replies together: of one part that has any, which is the rule, itself and not a copy."""
     parts = [part for part in parts if part.count or part.duplicates or part.lengths]
     if len(parts) == 1:

@@ -1,4 +1,4 @@
-"""What a worker lists: the queues that it consumes from, its tasks; and how these are read.
+"""What a worker lists, the queues that it consumes from and its tasks, what it says of itself, and how that is read.
 
 `celery inspect QUESTION` prints a line for each queue or task below the node, as Celery 4.x and 5.x have it, and 3.1
 with its keys in any order:
@@ -35,8 +35,18 @@ _CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
 EMPTY = ("- empty -", "[]")
 
 
-class Queue(str):
-    """The name of a queue that a worker consumes from; `known_as`: the name that people know it by."""
+class Item:
+    """What a worker lists in its reply to a question, or says of itself."""
+
+    __slots__ = ()
+
+
+class Queue(str, Item):
+    """The name of a queue that a worker consumes from.
+
+    known_as: the name that people know it by
+    takes_turns: whether one of its consumers gets all messages, and the others wait for its end
+    """
 
     __slots__ = ()
 
@@ -45,27 +55,57 @@ class Queue(str):
         """Its own name, if it has no other."""
         return str(self)
 
+    @property
+    def takes_turns(self) -> bool:
+        """False, if nothing else is known."""
+        return False
 
-class NamedQueue(Queue):
-    """A queue whose own name Celery has made up, with the name that the application gave it: a Broadcast queue."""
 
-    __slots__ = ("_alias",)
+class SpecialQueue(Queue):
+    """A queue with an alias, since Celery has made up its name (Broadcast); or with a single active consumer."""
+
+    __slots__ = ("_alias", "_takes_turns")
 
     _alias: str
+    _takes_turns: bool
 
-    def __new__(cls, name: str, alias: str) -> NamedQueue:
-        """Return the queue of this name, which the application calls by the alias."""
+    def __new__(cls, name: str, alias: str, takes_turns: bool) -> SpecialQueue:
+        """Return the queue of this name, which the application calls by the alias if there is one."""
         queue = super().__new__(cls, name)
-        queue._alias = alias
+        queue._alias, queue._takes_turns = alias, takes_turns
         return queue
 
     @property
     def known_as(self) -> str:
-        """The alias."""
-        return self._alias
+        """The alias if it has one."""
+        return self._alias or str(self)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether it has RabbitMQ's x-single-active-consumer."""
+        return self._takes_turns
 
 
-class Task:
+class Stats(Item):
+    """What a worker says of itself.
+
+    total: how many tasks it has started, None if it does not say
+    pid: the number of its process, which another one has after a restart
+    started: when it was started, a Unix time by the clock of this host; None if it does not say (Celery before 4.4.3)
+    """
+
+    __slots__ = ("pid", "started", "total")
+
+    def __init__(self, total: int | None, pid: int | None, uptime: float | None = None) -> None:
+        """`uptime` is for how many seconds it has run when the reply is read."""
+        self.total, self.pid = total, pid
+        self.started = None if uptime is None else time.time() - uptime
+
+    def __str__(self) -> str:
+        return f"{self.total} tasks started"
+
+
+class Task(Item):
     """A task that a worker has.
 
     started: a Unix time in seconds; before Celery 4.2 of the monotonic clock of the worker's host; None if it waits
@@ -121,8 +161,25 @@ def read_item(item: object) -> Queue | Task | None:
         return Task(name, None, task_id)
     if "routing_key" not in item or "id" in item:
         return None
-    alias = item.get("alias")
-    return NamedQueue(name, alias) if isinstance(alias, str) and alias else Queue(name)
+    alias, arguments = item.get("alias"), item.get("queue_arguments")
+    alias = alias if isinstance(alias, str) else ""
+    takes_turns = isinstance(arguments, Mapping) and arguments.get("x-single-active-consumer") is True
+    return SpecialQueue(name, alias, takes_turns) if alias or takes_turns else Queue(name)
+
+
+def read_stats(reply: object) -> Stats | None:
+    """Return what a worker answers to `stats`, None if that cannot be read.
+
+    {"total": {"shop.pay": 12, "shop.mail": 3}, "pid": 345, "uptime": 86400, ...} -> 15 tasks, started a day ago
+    """
+    if not isinstance(reply, Mapping) or not isinstance(reply.get("total"), Mapping):
+        return None
+    counts = list(reply["total"].values())
+    pid, uptime = reply.get("pid"), reply.get("uptime")
+    if not all(type(count) is int for count in counts):
+        return None
+    is_time = isinstance(uptime, (int, float)) and 0 <= uptime <= _LAST_UNIX_TIME
+    return Stats(sum(counts), pid if isinstance(pid, int) else None, uptime if is_time else None)
 
 
 def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:

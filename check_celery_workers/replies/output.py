@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.node import Group, node_name, split_node
-from check_celery_workers.replies.item import Queue, Task
+from check_celery_workers.replies.item import Item, Queue, Task
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
 
 # What Celery 5 puts before a node.
@@ -29,7 +29,7 @@ class Replies:
         self.duplicates: set[str] = set()
         self.errors: set[str] = set()
         self.without_queue: set[str] = set()
-        self.told: dict[Question, dict[str, list[Queue | Task]]] = {}
+        self.told: dict[Question, dict[str, list[Item]]] = {}
         # How many messages wait in a queue; None: the broker has no queue of this name.
         self.lengths: dict[str, int | None] = {}
 
@@ -63,7 +63,7 @@ class Replies:
                 rest.groups.pop(group, None)
         return rest
 
-    def tell(self, question: Question, node: str, *items: Queue | Task) -> None:
+    def tell(self, question: Question, node: str, *items: Item) -> None:
         """Note that a node answered a question, and what it listed."""
         self.told.setdefault(question, {}).setdefault(node, []).extend(items)
 
@@ -114,7 +114,7 @@ class Output:
         self.problem = ""  # how it shows that a part of it is missing
         self.hides = False  # whether what is wrong with its last worker may be in that part
         self.form = ""  # what stands before its nodes
-        self.bodies: dict[str, list[Queue | Task] | None] = {}  # what each listed; None: neither queues nor tasks
+        self.bodies: dict[str, list[Item] | None] = {}  # what each listed; None: neither queues nor tasks
         self.empty: set[str] = set()  # who listed nothing
         self.unread: set[str] = set()  # who listed something that cannot be read
         self.has_error = False  # whether an error stands below its replies
@@ -136,14 +136,14 @@ class Output:
         self.problem = self.problem or problem
         self.hides = self.hides or (at_end and any(isinstance(item, Task) for item in self.items()))
 
-    def hold(self, node: str, *items: Queue | Task) -> None:
+    def hold(self, node: str, *items: Item) -> None:
         """Add what a node listed: nothing, a queue or a task."""
         self.bodies[node] = held = self.bodies.get(node) or []
         held += items
         if not items:
             self.empty.add(node)
 
-    def items(self) -> list[Queue | Task]:
+    def items(self) -> list[Item]:
         """Return all that was listed."""
         return [item for body in self.bodies.values() for item in body or ()]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from check_celery_workers.expected.inventory import Inventory
-from check_celery_workers.replies.item import Queue, Task
+from check_celery_workers.replies.item import Item, Queue, Stats, Task
 
 PLACEHOLDER = "{}"
 
@@ -23,22 +23,22 @@ class Question:
         self,
         name: str,  # on the command line, `celery inspect NAME`
         what: str = "",  # what it lists, in words
-        kind: type | None = None,  # and as a type, Queue or Task; None where that is not read
-        is_shown_by: Callable[[Queue | Task], bool] = lambda _item: True,  # whether this item shows the question
+        kind: type[Item] | None = None,  # and as a type; None where that is not read
+        is_shown_by: Callable[[Item], bool] = lambda _item: True,  # whether this item shows the question
         wire: str = "",  # over the broker, if it has another name there
     ) -> None:
         self.name, self.what, self.kind = name, what, kind
         self.is_shown_by, self.wire = is_shown_by, wire or name
 
     @staticmethod
-    def answered_by(item: Queue | Task, asked: Question | None = None) -> Question | None:
+    def answered_by(item: Item, asked: Question | None = None) -> Question | None:
         """Return the question that this item answers: what was `asked`, or else one that only such an item answers."""
         if asked and asked.kind and isinstance(item, asked.kind):
             return asked
         return next((one for one in QUESTIONS if isinstance(item, one.kind or ()) and one.is_shown_by(item)), None)
 
 
-def _has_started(task: Queue | Task) -> bool:
+def _has_started(task: Item) -> bool:
     return isinstance(task, Task) and task.started is not None
 
 
@@ -46,15 +46,24 @@ def _has_started(task: Queue | Task) -> bool:
 ACTIVE_QUEUES = Question("active_queues", "queues", Queue)
 # Celery 3.1 knows the name on the wire alone.
 ACTIVE = Question("active", "running tasks", Task, _has_started, "dump_active")
+RESERVED = Question("reserved", "tasks that are held", Task, lambda _task: False, "dump_reserved")
+STATS = Question("stats", "start", Stats)
 # All that a scheduler answers. Only schedulers are asked, where the workers were asked before.
 PING = Question("ping", "beats")
 # In the order in which they are asked. A new question is a row here.
-QUESTIONS = (ACTIVE_QUEUES, ACTIVE, PING)
+QUESTIONS = (ACTIVE_QUEUES, ACTIVE, RESERVED, STATS, PING)
 # The last is asked of the broker: how many messages wait in a queue.
 LENGTHS = Question("queue.declare", "backlogs")
 
 # What must be asked to judge an option, by its name.
-NEEDED_FOR = {"queue": (ACTIVE_QUEUES,), "task_limit": (ACTIVE,), "beat": (PING,), "backlog": (LENGTHS,)}
+NEEDED_FOR = {
+    "queue": (ACTIVE_QUEUES,),
+    "task_limit": (ACTIVE,),
+    "stall_limit": (ACTIVE_QUEUES, ACTIVE, RESERVED, LENGTHS),
+    "started_after": (STATS,),
+    "beat": (PING,),
+    "backlog": (LENGTHS,),
+}
 
 
 def is_given(value: object) -> bool:

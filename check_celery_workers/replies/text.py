@@ -27,7 +27,7 @@ from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
 from check_celery_workers.replies.inquiry import Text
-from check_celery_workers.replies.item import EMPTY, Queue, Task, read_item, read_json, read_line
+from check_celery_workers.replies.item import EMPTY, Item, read_item, read_json, read_line
 from check_celery_workers.replies.output import Output
 from check_celery_workers.replies.question import Question
 
@@ -169,7 +169,7 @@ class TextReader:
         else:
             self._open.bodies.setdefault(node, None)
 
-    def _hear(self, node: str, item: Queue | Task | None) -> None:
+    def _hear(self, node: str, item: Item | None) -> None:
         if item is None:
             self._open.bodies.setdefault(node, None)
             self._open.unread.add(node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from check_celery_workers.duration import duration
 from check_celery_workers.expected.inventory import Inventory
@@ -10,13 +10,18 @@ from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, index_of, natural, node_name, printable
 from check_celery_workers.replies.output import Replies
-from check_celery_workers.replies.question import ACTIVE, LENGTHS, Question
+from check_celery_workers.replies.question import ACTIVE, LENGTHS, STATS, Question
 from check_celery_workers.threshold import Threshold
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
+_NO_UPTIME = "Celery before 4.4.3 does not say when a worker was started"
 _NO_QUEUE = "no worker says which queues there are, name them: --backlog-critical NAME=RANGE"
 _BEAT_ANSWERS = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
 _NOT_MEASURED = "Backlogs were not judged: that needs --broker"
+_PASSED_OVER = {
+    "stall_limit": "The stall-limit was passed over: it needs --broker",
+    "started_after": "started-after was passed over: it needs --broker",
+}
 _NOBODY_OVER_BROKER = (
     "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
     "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these"
@@ -113,7 +118,23 @@ _CAUSES: dict[str, Callable[..., str]] = {
     ),
     Cause.BACKLOG: lambda number, crossed: f"has a backlog of {count_of(number, 'task')}, {_off(crossed, number)}",
     Cause.NOT_THERE: lambda: "does not exist",
+    Cause.STARTS_NONE: lambda seconds, queues: f"it started no task for {duration(seconds)} while {_waiting(queues)}",
+    Cause.STARTS_NO_HELD: lambda seconds, count: (
+        f"it started none of the {count_of(count, 'task')} that it holds for {duration(seconds)}"
+    ),
+    Cause.OLD: lambda age, file, changed: (
+        f"it was started {duration(age)} ago, before {printable(file)} was changed {duration(changed)} ago"
+    ),
 }
+
+
+def _waiting(queues: Mapping[str, int]) -> str:
+    """Return how many messages wait in which queues: "1,204 wait in queue emails"."""
+    count, names = sum(queues.values()), [printable(name) for name in sorted(queues, key=natural)]
+    where = f"queue {names[0]}" if len(names) == 1 else f"queues {names[0]} and {names[-1]}"
+    if len(names) > len("ab"):
+        where = f"{len(names):,} queues"
+    return f"{count:,} {'waits' if count == 1 else 'wait'} in {where}"
 
 
 def _off(threshold: Threshold, number: int) -> str:
@@ -134,11 +155,17 @@ def untold(question: Question, silent: Collection[str], comparison: Comparison) 
         return f"the text tells no backlog{whose}, use --broker"
     if question is ACTIVE and not comparison.undated.isdisjoint(silent):
         return _NO_START
-    whose = ""
-    if question in comparison.replies.told:
-        nodes = sorted(map(printable, silent), key=natural)
-        whose = f" of {nodes[0]}" + (f" and {len(nodes) - 1:,} more" if len(nodes) > 1 else "")
+    whose = f" of {_some(silent)}" if question in comparison.replies.told else ""
+    if question is STATS and not comparison.ageless.keys().isdisjoint(silent):
+        reason = next(filter(None, comparison.ageless.values()), _NO_UPTIME)
+        return f"{reason}, --started-after cannot be judged{whose}"
     return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
+
+
+def _some(nodes: Collection[str]) -> str:
+    """Return the first of these, and how many more they are: "w-1@a and 3 more"."""
+    first, *others = sorted(nodes, key=natural)
+    return printable(first) + (f" and {len(others):,} more" if others else "")
 
 
 def hints(comparison: Comparison) -> Iterator[str]:
@@ -155,6 +182,11 @@ def hints(comparison: Comparison) -> Iterator[str]:
         yield _BEAT_ANSWERS
     if comparison.inventory.backlogs and not (comparison.lengths_asked or comparison.inventory.asks_for_lengths):
         yield _NOT_MEASURED
+    yield from map(_PASSED_OVER.__getitem__, comparison.inventory.passed_over)
+    if comparison.fell_silent:
+        yield f"Not judged by --stall-limit, because silent while it was watched: {_some(comparison.fell_silent)}"
+    if comparison.watched_still:
+        yield f"Not judged by --stall-limit, because --timeout ended the watch: {_some(comparison.watched_still)}"
     for group, count in comparison.copied[:MOST_LINES]:
         name = printable(node_name(group, count))
         span = printable(node_name(group, f"{count}..{count}"))

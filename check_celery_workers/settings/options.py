@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0
 SETTLE = 1.0
 REPLY = 10.0
+GRACE = 600.0
 
 _EPILOG = """\
 EXPECTED is one of
@@ -95,6 +96,18 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
         "holds, then DURATION alone; repeatable"
     )
     repeatable("--task-limit", type=_checked(_task_limit), metavar="[PATTERN=]DURATION", help=limit)
+    stall = (
+        "with --broker: a worker is malfunctioning if it starts no task for so long while work waits for it; 15s is a "
+        "good choice"
+    )
+    add("--stall-limit", type=_checked(parse_duration), metavar="DURATION", help=stall)
+    release = (
+        "with --broker: a worker, whose name matches PATTERN, is malfunctioning if it was started before FILE was last "
+        "changed, such as the link that a release moves; repeatable"
+    )
+    repeatable("--started-after", metavar="[PATTERN=]FILE", help=release)
+    grace = f"how long after that change a worker may still be restarted, default {GRACE // 60:g}m"
+    add("--started-grace", type=_checked(parse_duration), metavar="DURATION", help=grace)
     ignore = "leave workers that match out of every count unless expected; repeatable"
     repeatable("--ignore", metavar="PATTERN", help=ignore)
     first = "number of the first worker in NAME-COUNT; default auto: inferred from the replies"

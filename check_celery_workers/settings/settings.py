@@ -13,7 +13,7 @@ from check_celery_workers.expected.mistakes import in_words
 from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import NEEDED_FOR, has_placeholder, is_given
-from check_celery_workers.settings.options import REPLY, SETTLE, parser
+from check_celery_workers.settings.options import GRACE, REPLY, SETTLE, parser
 from check_celery_workers.threshold import Threshold
 
 # Words of a status command that somebody wrote without the -- before it.
@@ -21,6 +21,8 @@ _COMMANDS = {
     *("celery", "manage.py", "django-admin", "python", "python2", "python3", "status", "inspect"),
     *("docker", "kubectl", "podman", "ssh", "sudo", "env", "sh", "bash", "timeout"),
 }
+# The options that need --broker.
+_OF_BROKER = ("broker_options", "reply_timeout", "stall_limit", "started_after", "started_grace")
 
 
 class Settings(argparse.Namespace):
@@ -33,6 +35,9 @@ class Settings(argparse.Namespace):
     settle: float | None  # in seconds; None: read to the end
     broker: str | None  # a URL, the path of a file, or "env"
     reply_timeout: float  # in seconds
+    stall_limit: float | None  # in seconds
+    started_after: list[str]  # as written
+    started_grace: float  # in seconds
     numbered_from: int | None  # the first index of COUNT workers; None: as the replies show
     command: list[str]  # empty for standard input
     thresholds: dict[str, tuple[Threshold | None, Threshold | None]]  # warning and critical, by the metric's label
@@ -66,6 +71,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     settings.deadline = time.monotonic() + settings.timeout
     # Whatever the deadline is, some of it is left to judge.
     settings.reply_timeout = settings.reply_timeout or min(REPLY, settings.timeout * 0.8)
+    settings.started_grace = settings.started_grace or GRACE
     settings.command = command
     return settings
 
@@ -79,7 +85,7 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
         raise UsageError("--broker asks the workers itself, leave out --broker or what follows the --")
     if over_broker and settings.reply_timeout and settings.reply_timeout >= settings.timeout:
         raise UsageError("--reply-timeout must be less than --timeout")
-    needed = {"broker_options": "--broker", "reply_timeout": "--broker"}
+    needed = dict.fromkeys(_OF_BROKER, "--broker")
     if not command:
         needed |= dict.fromkeys(("settle", "attempts", "wait"), "--broker, or a COMMAND after --")
     for name, what in needed.items() if not over_broker else ():

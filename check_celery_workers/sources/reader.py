@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
@@ -14,38 +12,11 @@ from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry, Text
 from check_celery_workers.replies.question import LENGTHS, PING, Question
 from check_celery_workers.replies.text import TextReader
+from check_celery_workers.sources.progress import Progress
 from check_celery_workers.sources.stream import Source
 
 # How long a body may take after its node, or an item after another, where nobody knows whether there will be one.
 _GRACE = 0.1
-
-
-class Watch:
-    """Observes the text as it is read: keeps its beginning in `raw`, and shows progress on a terminal."""
-
-    def __init__(self, keeps: int, shows: bool) -> None:
-        """Keep so many characters; show progress only if standard error is a terminal."""
-        self.raw = ""
-        self._keeps = keeps
-        self._shows = shows and os.isatty(2)
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Clear the progress line."""
-        self._show("")
-
-    def __call__(self, text: str, replied: int, expected: int) -> None:
-        """Note more text, how many workers have replied by now, and how many are expected."""
-        if len(self.raw) < self._keeps:
-            self.raw += text[: self._keeps]
-        self._show(f"{replied:,} answered, {expected:,} expected")
-
-    def _show(self, line: str) -> None:
-        if self._shows:
-            with suppress(OSError):
-                os.write(2, f"\r\x1b[K{line}".encode())
 
 
 class Reader:
@@ -100,9 +71,9 @@ class Reader:
 class TextSource:
     """Asks by reading text: what a Reader needs to ask."""
 
-    def __init__(self, open_source: Callable[[Question | None], Source], watch: Watch | None = None) -> None:
-        """Read what `open_source` gives for a question; `watch` observes each text as it comes."""
-        self._open, self._watch = open_source, watch
+    def __init__(self, open_source: Callable[[Question | None], Source], progress: Progress | None = None) -> None:
+        """Read what `open_source` gives for a question; `progress` notes each text as it comes."""
+        self._open, self._progress = open_source, progress
 
     def ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
         """Return the text that answers the question; for `awaited` and `settle` see Reader. Raises CannotJudge."""
@@ -113,8 +84,9 @@ class TextSource:
             with source:
                 for text in source:
                     reader.feed(text)
-                    if self._watch:
-                        self._watch(text, *((awaited.replied, awaited.expected) if awaited else (0, 0)))
+                    if self._progress:
+                        self._progress.note(text)
+                        self._progress.count(*((awaited.replied, awaited.expected) if awaited else (0, 0)))
                     # A reply has arrived when the lines below it have.
                     arrived = not (reader.awaits_body and source.bodies_follow)
                     if settle is None or not awaited or awaited.missing or not arrived:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from threading import Lock
 
@@ -12,14 +12,15 @@ from check_celery_workers.errors import SourceError, Unreachable
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.answers import Answers
-from check_celery_workers.replies.inquiry import Text
+from check_celery_workers.replies.inquiry import Look, Text, sum_of
 from check_celery_workers.replies.item import Queue
 from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import LENGTHS, Question
+from check_celery_workers.replies.question import ACTIVE, LENGTHS, RESERVED, STATS, Question
 from check_celery_workers.sources.aside import Aside
 from check_celery_workers.sources.broker.address import Address
 from check_celery_workers.sources.broker.connection import SLICE, Connection, NobodyListensError
-from check_celery_workers.sources.reader import Watch
+from check_celery_workers.sources.progress import Progress
+from check_celery_workers.sources.watching import PATIENCE
 
 # Where nobody is expected by name, it is over so many seconds after the last reply.
 _QUIET = 3.0
@@ -38,13 +39,13 @@ class Broker:
     """Asks over the broker: what a Reader needs to ask. A context manager that leaves nothing on the broker."""
 
     def __init__(
-        self, address: Address, questions: Sequence[Question], inventory: Inventory, watch: Watch | None = None
+        self, address: Address, questions: Sequence[Question], inventory: Inventory, progress: Progress | None = None
     ) -> None:
-        """Ask these questions for an inventory, an empty one to see who is there; `watch` observes what comes.
+        """Ask these questions for an inventory, an empty one to see who is there; `progress` notes what comes.
 
         Raises CannotJudge if the address or kombu does not serve.
         """
-        self._address, self._inventory, self._watch = address, inventory, watch
+        self._address, self._inventory, self._progress = address, inventory, progress
         self._questions = [question for question in questions if question is not LENGTHS]
         self._connection = Connection(address, self._take)
         self._is_open = False
@@ -96,6 +97,32 @@ class Broker:
         output = answers.output()
         self._queues.update(item for item in output.items() if isinstance(item, Queue))
         return self._text([output], failure)
+
+    def look_at(self, suspects: Mapping[str, Collection[str]], at: float) -> tuple[Look, SourceError | None]:
+        """Return what these workers, and the queues of each, show at that time, and what went wrong.
+
+        Raises CannotJudge if a signal came to end the plugin.
+        """
+        answers = [Answers(question) for question in (ACTIVE, RESERVED, STATS)]
+        lengths: dict[str, int | None] = {}
+
+        def seek() -> None:
+            self._wait_until(at)
+            for own in answers:
+                self._tickets[self._connection.ask(own.question, sorted(suspects))] = own, own.begin()
+            self._connection.measure({queue for queues in suspects.values() for queue in queues}, lengths)
+            end = min(time.monotonic() + PATIENCE, self._deadline - 2 * SLICE)
+            while not self._aside.is_ending and any(suspects.keys() - own.nodes for own in answers):
+                left = end - time.monotonic()
+                if left <= 0:
+                    break
+                self._connection.listen(min(SLICE, left))
+
+        failure = self._do(seek)
+        self._tickets = {ticket: one for ticket, one in self._tickets.items() if one[0] not in answers}
+        # Where the connection hangs, answers may still be added.
+        outputs = [] if failure else [*(own.output() for own in answers), Output.of_lengths(lengths)]
+        return Look(time.monotonic(), sum_of(output.replies for output in outputs)), failure
 
     def _text(self, outputs: Sequence[Output], failure: SourceError | None, hint: str = "") -> Text:
         text = Text(outputs, failure, (), is_blank=False)
@@ -186,15 +213,18 @@ class Broker:
             return
         with self._lock:
             text = answers.add(body, seen)
-        if self._watch:
-            self._watch(text, *answers.progress)
+        if self._progress:
+            self._progress.note(text)
+        if self._progress and self._answers.get(answers.question) is answers:
+            self._progress.count(*answers.progress)
 
     def _queues_to_measure(self) -> list[str]:
         """Return the queues of which an option wants the length, those it names first, by the broker's names."""
         inventory = self._inventory
+        every = "" in inventory.backlogs or inventory.stall_limit
         named = {*inventory.backlogs, *(inventory.queues if "" in inventory.backlogs else ())} - {""}
         own_names: dict[str, set[str]] = {}
         for queue in self._queues:
             own_names.setdefault(queue.known_as, set()).add(str(queue))
         measured = [own for name in sorted(named) for own in own_names.get(name, {name})]
-        return [*dict.fromkeys((*measured, *(map(str, self._queues) if "" in inventory.backlogs else ())))]
+        return [*dict.fromkeys((*measured, *(map(str, self._queues) if every else ())))]

@@ -7,7 +7,7 @@ import re
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
@@ -79,14 +79,14 @@ class Connection:
             self._kombu = self._connect()
             self._open_mailbox()
 
-    def ask(self, question: Question) -> str:
-        """Ask all workers; return the ticket that their replies have. Raises Unreachable."""
+    def ask(self, question: Question, nodes: Sequence[str] | None = None) -> str:
+        """Ask these workers, None: all; return the ticket that their replies have. Raises Unreachable."""
         ticket = kombu.uuid()
         with self._explained("does not take the question"):
             try:
                 # The part of kombu's `multi_call` before it waits: how long to wait is known here.
                 self._mailbox._publish(  # noqa: SLF001
-                    question.wire, {}, reply_ticket=ticket, channel=self._channel, timeout=_EXPIRES
+                    question.wire, {}, nodes, reply_ticket=ticket, channel=self._channel, timeout=_EXPIRES
                 )
             except self._kombu.channel_errors as error:
                 if _code(error) != _NOT_THERE:
