@@ -64,7 +64,8 @@ def describe(settings: Settings) -> tuple[str, int]:
     if not found.replies.count and not found.beats_online:
         broker = inquiry.origin.partition(", ")[2]
         raise CannotJudge(f"no worker replied{broker and f' over {broker}'}, so there is nothing to write")
-    lines = baseline(found.replies.groups, found.replies.consumers(), found.beats_online)
+    over_broker = settings.broker is not None
+    lines = baseline(found.replies.groups, found.replies.consumers(), found.beats_online, over_broker)
     return "".join(f"{line}\n" for line in lines), OK
 
 

@@ -11,10 +11,19 @@ from check_celery_workers.node import UNNUMBERED, Group, index_of, natural, node
 _OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
 
 
+# Longer than a task waits that a healthy worker may start, short enough for the limits of those who run the plugin.
+_STALL_LIMIT = "stall-limit 15s"
+
+
 def baseline(
-    groups: Mapping[Group, Iterable[str]], queues: Mapping[str, Iterable[str]], beats: Iterable[str] = ()
+    groups: Mapping[Group, Iterable[str]],
+    queues: Mapping[str, Iterable[str]],
+    beats: Iterable[str] = (),
+    watches: bool = False,
 ) -> list[str]:
     """Return the lines that expect exactly these workers and beats, and of each queue as many consumers or more.
+
+    watches: whether workers can be watched, so that they have a stall-limit
 
     `groups` are the indexes in digits, `queues` the node names that consume from each, `beats` nodes. What a fixed form
     cannot say, such as a name with a wildcard in it, becomes a pattern for one worker, with ? for what does not print.
@@ -34,7 +43,8 @@ def baseline(
     lines = fixed + [f"{text}={count}" for (_, text), count in sorted(patterns.items())]
     shared = sorted(filter(_is_shared, queues), key=natural)
     lines += sorted(map(_beat, beats), key=natural)
-    return lines + [f"queue {name}={len(set(queues[name]))}.." for name in shared]
+    lines += [f"queue {name}={len(set(queues[name]))}.." for name in shared]
+    return lines + ([_STALL_LIMIT] if groups and watches else [])
 
 
 def _beat(node: str) -> str:

@@ -120,7 +120,8 @@ _CAUSES: dict[str, Callable[..., str]] = {
     Cause.NOT_THERE: lambda: "does not exist",
     Cause.STARTS_NONE: lambda seconds, queues: f"it started no task for {duration(seconds)} while {_waiting(queues)}",
     Cause.STARTS_NO_HELD: lambda seconds, count: (
-        f"it started none of the {count_of(count, 'task')} that it holds for {duration(seconds)}"
+        f"it {'did not start the 1 task' if count == 1 else f'started none of the {count:,} tasks'} that it holds for "
+        f"{duration(seconds)}"
     ),
     Cause.OLD: lambda age, file, changed: (
         f"it was started {duration(age)} ago, before {printable(file)} was changed {duration(changed)} ago"

@@ -154,7 +154,7 @@ def _add_asking(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    baseline = "print EXPECTED lines for the workers, beats and queues online now, and exit 0"
+    baseline = "print the lines for --expect-file that describe what is online now, and exit 0"
     add("--baseline", action="store_true", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
     verbose = "list the workers online; -vv: explain each state; -vvv: add the raw status text"

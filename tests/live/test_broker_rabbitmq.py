@@ -468,9 +468,9 @@ def test_the_same_verdict_of_a_task_over_its_limit(shop: Shop) -> None:
     assert told[0] == told[1]
 
 
-def test_the_same_baseline_by_command_and_by_broker(shop: Shop) -> None:
+def test_the_same_baseline_by_command_and_by_broker_but_for_the_stall_limit(shop: Shop) -> None:
     written = Outcome("celery@serverB\nworker-1..2@serverA\nqueue emails=3..\nqueue letters=3..\n", OK)
-    assert ask_as(shop.url(), "--baseline") == written
+    assert ask_as(shop.url(), "--baseline") == written._replace(output=f"{written.output}stall-limit 15s\n")
     with shop.fleet.ending_with_the_last_reply():
         assert by_command(shop, "--baseline") == written
 

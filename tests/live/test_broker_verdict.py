@@ -187,7 +187,8 @@ def test_ok_a_queue_has_enough_consumers(fleet: Fleet) -> None:
     )
 
 
-def test_the_baseline_is_the_same(fleet: Fleet) -> None:
+def test_the_baseline_is_the_same_but_for_the_stall_limit(fleet: Fleet) -> None:
     lines = Outcome("celery@serverB\nworker-1..2@serverA\nqueue celery=3..\n", OK)
     assert by_command(fleet, "--baseline") == lines
-    assert at_the_timeout(lambda end: over_the_broker(fleet, "--baseline", "--reply-timeout", end), "celery@") == lines
+    told = at_the_timeout(lambda end: over_the_broker(fleet, "--baseline", "--reply-timeout", end), "celery@")
+    assert told == lines._replace(output=f"{lines.output}stall-limit 15s\n")
