@@ -70,7 +70,9 @@ WORKERS = {
     "reports@app3": "reports",
 }
 # A solo worker answers nothing while it runs a task.
-WORKER = ("celery", "-A", "proj", "worker", "-P", "threads", "-c", "1", "-l", "INFO")
+WORKER = ("celery", "-A", "proj", "worker", "-c", "1", "-l", "INFO")
+# It has a process of its own for tasks, which can hang.
+PREFORK = "reports@app3"
 QUIET = ("--without-gossip", "--without-mingle")
 
 WARNING, CRITICAL = 1, 2
@@ -150,7 +152,9 @@ class Stage:
         """Start Celery workers, by node name and queue, and wait until they say that they are ready."""
         for node, queue in workers.items():
             with (self.directory / f"{node}.log").open("wb") as log:
-                self.workers[node] = self.spawn(*WORKER, *QUIET, "-Q", queue, "-n", node, output=log.fileno())
+                pool = "prefork" if node == PREFORK else "threads"
+                command = (*WORKER, *QUIET, "-P", pool, "-Q", queue, "-n", node)
+                self.workers[node] = self.spawn(*command, output=log.fileno())
         deadline = time.monotonic() + 120
         for node in workers:
             while f"{node} ready." not in (text := (self.directory / f"{node}.log").read_text()):
@@ -165,6 +169,14 @@ class Stage:
         say(f"$ kill -KILL {worker.pid}   # {node}")
         worker.kill()
         worker.wait()
+
+    def signal_pool(self, node: str, name: str) -> None:
+        """Send a signal to the pool process of a worker, and show how."""
+        ask = ("celery", "-A", "proj", "inspect", "stats", "-d", node, "-t", "60", "--json")
+        output = self.run(*ask)[1]
+        (pid,) = json.loads(output[output.index("{") :])[node]["pool"]["processes"]
+        say(f"$ kill -{name} {pid}   # the pool of {node}")
+        os.kill(pid, signal.Signals[f"SIG{name}"])
 
     def type(self, command: str, code: int = 0, *expected: str) -> None:
         """Run a command as a person would type it and show what it prints; note whether that was as expected."""
@@ -214,7 +226,7 @@ def say(text: str) -> None:
 
 def show(stage: Stage) -> None:
     """Show a fleet that is well, and what can be wrong with it."""
-    say("This takes about 30 seconds.")
+    say("This takes about 40 seconds.")
     say("Installing the plugin and Celery into a temporary virtual environment ...")
     stage.install()
     say(f"Starting {len(WORKERS)} Celery workers ...")
@@ -239,11 +251,22 @@ def show(stage: Stage) -> None:
     stage.type(f"check_celery_workers -f celery_workers {ASK}", WARNING, "celery@app9")
     stage.kill("celery@app9")
 
-    say("\n# A task that never ends takes the only slot of a worker. Celery says OK; --task-limit shows it.")
+    say("\n# The pool of a worker hangs: it answers everything, and starts no task. --stall-limit shows it. The check")
+    say("# asks over the broker, without Celery and without the application.")
+    stage.signal_pool(PREFORK, "STOP")
     stage.type("celery -A proj call proj.export --queue reports")
     stage.type("celery -A proj status -t 2", 0, "reports@app3: OK", "6 nodes online")
+    stage.type("cat broker.json", 0, json.dumps(OPTIONS))
     stage.type(
-        f"check_celery_workers -f celery_workers --task-limit 2 {ASK}",
+        f"check_celery_workers -f celery_workers --stall-limit 5s {BROKER}",
+        CRITICAL,
+        "Worker reports@app3 was malfunctioning, it did not start the 1 task that it holds for 5 s\n",
+    )
+
+    say("\n# The pool goes on. But the task never ends, and takes the only slot: --task-limit shows it.")
+    stage.signal_pool(PREFORK, "CONT")
+    stage.type(
+        f"check_celery_workers -f celery_workers --task-limit 1s {ASK}",
         CRITICAL,
         "Worker reports@app3 was malfunctioning, it has run proj.export for ",
     )
@@ -253,9 +276,8 @@ def show(stage: Stage) -> None:
         f"check_celery_workers -f celery_workers --queue invoices {ASK}", CRITICAL, "Queue invoices is consumed by "
     )
 
-    say("\n# A task waits there. The broker knows how many do: ask it, without Celery and without the application.")
+    say("\n# A task waits there: --backlog-critical shows it.")
     stage.type("celery -A proj call proj.export --queue invoices")
-    stage.type("cat broker.json", 0, json.dumps(OPTIONS))
     stage.type(
         f"check_celery_workers -f celery_workers --backlog-critical invoices=0 {BROKER}",
         CRITICAL,

@@ -28,7 +28,8 @@ CHECK_COMMAND = """\
  *   vars.celery_workers_expect = [ "worker-4@app1", "celery@web-*=2..8" ]
  *   vars.celery_workers_expect_file = [ "/etc/celery_workers" ]
  *   vars.celery_workers_queue = [ "emails=2..", "reports" ]
- *   vars.celery_workers_task_limit = [ "shop.tasks.export=14400", "3600" ]
+ *   vars.celery_workers_stall_limit = "15s"
+ *   vars.celery_workers_task_limit = [ "shop.tasks.export=4h", "1h" ]
  *   vars.celery_workers_backlog_critical = [ "emails=1000" ]
  *   vars.celery_workers_beat = [ "celerybeat@app1" ]
  *   vars.celery_workers_unexpected_critical = 0

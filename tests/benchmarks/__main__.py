@@ -237,6 +237,7 @@ def asking(installed: Installed, directory: Path, rounds: int) -> Iterator[tuple
             "with a Django application, one question": (*plugin, "--", *with_django),
             "with a Django application, two questions": (*plugin, *two, "--", *with_django),
             "`--broker redis://...`, one question": (*plugin, "--broker", broker.url),
+            "the same with `--stall-limit 15s`": (*plugin, "--stall-limit", "15s", "--broker", broker.url),
             "the same, two questions and the backlogs": (
                 *plugin,
                 *two,

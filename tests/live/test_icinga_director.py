@@ -114,4 +114,5 @@ def test_every_option(tmp_path: Path) -> None:
         assert_every_option(arguments(icinga.result("full")))
         assert arguments(icinga.result("bare")) == []
         told = arguments(icinga.result("app1"))
-        assert sorted(zip(told[::2], told[1::2])) == [("--broker", "/etc/celery_broker"), ("--task-limit", "3600")]
+        limits = [("--stall-limit", "15s"), ("--task-limit", "1h")]
+        assert sorted(zip(told[::2], told[1::2])) == [("--broker", "/etc/celery_broker"), *limits]

@@ -58,8 +58,11 @@ def test_verdicts_of_real_workers(
     asking = "sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh"
     login = f'{asking} -H app1.example.com -l shopuser -t 55 -C "/usr/lib/nagios/plugins/check_celery_workers {option}'
     command = command_of("ssh/README.md", login, {asking: CHECK_BY_SSH, **changes(server), **way(fleet)})
-    assert run(command) == (WELL, OK)
-    assert run(command.replace("worker-4@app1", "worker-5@app1 celery@lost")) == (ILL, CRITICAL)
+    # With a --stall-limit over the broker.
+    lengths = " | backlog=0;;;0 backlog_celery=0;;;0 " if way is over_broker else " | "
+    assert run(command) == (WELL.replace(" | ", lengths), OK)
+    ill = run(command.replace("worker-4@app1", "worker-5@app1 celery@lost"))
+    assert ill == (ILL.replace(" | ", lengths), CRITICAL)
 
 
 @pytest.mark.celery

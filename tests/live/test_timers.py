@@ -51,6 +51,10 @@ Worker worker-0@app1 or worker-5@app1 was missing
 """
 
 
+# With a --stall-limit.
+ILL_OVER_BROKER = ILL.replace(" | ", " | backlog=0;;;0 backlog_celery=0;;;0 ")
+
+
 def changes(fleet: Fleet) -> dict[str, str]:
     """Return those that make the fleet that of the crontab and of the service, both ways."""
     return {
@@ -133,7 +137,7 @@ def test_cron_mails_when_something_is_wrong_and_then_alone(tmp_path: Path, fleet
 
         running.wait_for(done, "the jobs have not ended")
     (mail,) = mailbox.mails()
-    assert text_of(mail) == ILL
+    assert text_of(mail) == (ILL_OVER_BROKER if way == "broker" else ILL)
     assert mail["To"] == "root"
     assert mail["Subject"].endswith(jobs["ill"].partition(" root ")[2])
 
@@ -152,7 +156,7 @@ wait
 
 # The last three lines instead of the one with the broker.
 WITH_CELERY = {
-    "    --broker /etc/celery_broker\n#": "#",
+    "    --broker /etc/celery_broker --stall-limit 15s\n#": "#",
     "#    --timeout 90": "    --timeout 90",
     "\n#WorkingDirectory": "\nWorkingDirectory",
     "\n#EnvironmentFile": "\nEnvironmentFile",
@@ -186,7 +190,9 @@ def test_systemd_mails_when_something_is_wrong_and_then_alone(
         remove_control_groups()
     assert "Result={}\nExecMainStatus={}\n".format(*result.split()) in said
     mails = mailbox.mails()
-    assert [text_of(mail) for mail in mails] == ([] if result == "success 0" else [ILL])
+    assert [text_of(mail) for mail in mails] == (
+        [] if result == "success 0" else [ILL_OVER_BROKER if way == "broker" else ILL]
+    )
     assert all(mail["Subject"] == f"Celery workers on {os.uname().nodename}" for mail in mails)
 
 

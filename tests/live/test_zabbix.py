@@ -97,11 +97,12 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet, way: dict[str, str]) -> No
         {
             **way,
             "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
-            "/etc/celery_broker": f"{broker_file(fleet)} --reply-timeout 15",
+            "/etc/celery_broker": broker_file(fleet),
             "/usr/bin/sudo -n -u shopuser ": "",
             "emails=2..": "celery=2..",
             # All that fits into the 30 seconds that the agent waits at most.
             "--timeout 25": "--timeout 28",
+            **({"--reply-timeout 7": "--reply-timeout 10"} if not way else {}),
             "inspect {} -t 4": "inspect {} -t 20",
             **application(fleet),
         },
@@ -113,12 +114,14 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet, way: dict[str, str]) -> No
             ill = value(port)
         finally:
             fleet.start("worker-3@app1")
-    assert well == f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {PERFDATA.format(missing=0, online=6)}\n"
+    numbers = PERFDATA if way else f"backlog=0;;;0 backlog_celery=0;;;0 {PERFDATA}"
+    assert well == f"CELERY WORKERS OK - 6 of 6 workers online on 3 servers | {numbers.format(missing=0, online=6)}\n"
     assert ill == (
-        f"CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-3@app1 | {PERFDATA.format(missing=1, online=5)}\n"
+        f"CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-3@app1 | {numbers.format(missing=1, online=5)}\n"
         "Worker worker-3@app1 was missing\n"
     )
     others = {"malfunctioning": "0", "unexpected": "0", "queues": "0", "oldest_task": "0.0"}
+    others |= {} if way else {"backlog": "0"}
     assert items(well) == {"state": "OK", "missing": "0", "online": "6", **others}
     assert items(ill) == {"state": "CRITICAL", "missing": "1", "online": "5", **others}
 
