@@ -55,17 +55,18 @@ def describe(settings: Settings) -> tuple[str, int]:
     from check_celery_workers.expected.baseline import baseline
 
     inquiry = _ask(settings, Inventory())
-    found = Comparison(Inventory(None, settings.ignore), inquiry)
+    found = compare(Comparison(Inventory(None, settings.ignore), inquiry))
     for asked in inquiry.asked:
         # Whatever is expected later: nothing may be in doubt now.
         doubt = doubt_about(asked.texts, lacking=True) or doubt_about(asked.texts, lacking=False)
         if doubt:
             raise CannotJudge(explain_doubt(doubt, found))
-    if not found.replies.count and not found.beats_online:
+    if not found.present and not found.beats_online:
         broker = inquiry.origin.partition(", ")[2]
         raise CannotJudge(f"no worker replied{broker and f' over {broker}'}, so there is nothing to write")
     over_broker = settings.broker is not None
-    lines = baseline(found.replies.groups, found.replies.consumers(), found.beats_online, over_broker)
+    replies = found.replies.without(found.ignored)
+    lines = baseline(replies.groups, replies.consumers(found.ignored), found.beats_online, over_broker)
     return "".join(f"{line}\n" for line in lines), OK
 
 

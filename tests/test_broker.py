@@ -173,7 +173,7 @@ def test_a_file_holds_the_url(tmp_path: Path, text: str) -> None:
         ),
         pytest.param(
             f"root:{PASSWORD}:0\n",
-            f"each URL of --broker needs its scheme, such as redis://; {ENCODE}",
+            f"each URL of --broker needs its scheme, such as redis:// in front; {ENCODE}",
             id="something secret that is no URL",
         ),
     ],
@@ -209,7 +209,7 @@ def test_no_piece_of_a_password_that_is_not_encoded_is_shown(url: str, character
     if character in "/#?;[]":
         assert output in {
             f"CELERY WORKERS UNKNOWN - the URL of the broker cannot be read: {ENCODE}\n",
-            f"CELERY WORKERS UNKNOWN - each URL of --broker needs its scheme, such as redis://; {ENCODE}\n",
+            f"CELERY WORKERS UNKNOWN - each URL of --broker needs its scheme, such as redis:// in front; {ENCODE}\n",
         }
     else:
         refused = "[Errno 111] Connection refused" if url.startswith("amqp") else REFUSED.partition("reached: ")[2]
@@ -236,12 +236,12 @@ def test_no_piece_of_a_password_that_is_not_encoded_is_shown(url: str, character
         ),
         pytest.param(
             f"{REDIS};;",
-            f"each URL of --broker needs its scheme, such as redis://; {ENCODE}",
+            f"each URL of --broker needs its scheme, such as redis:// in front; {ENCODE}",
             id="nothing between two alternatives",
         ),
         pytest.param(
             f"{REDIS};127.0.0.1:2/7",
-            f"each URL of --broker needs its scheme, such as redis://; {ENCODE}",
+            f"each URL of --broker needs its scheme, such as redis:// in front; {ENCODE}",
             id="an alternative without a scheme",
         ),
     ],

@@ -97,6 +97,26 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
             id="a limit of nothing",
         ),
         pytest.param(
+            "w@a --baseline",
+            "--baseline writes down what is there, leave out EXPECTED",
+            id="a baseline of what is expected",
+        ),
+        pytest.param(
+            "--baseline --critical 1",
+            "--baseline writes down what is there, leave out --critical",
+            id="a baseline with a threshold",
+        ),
+        pytest.param(
+            "--baseline --missing-servers-warning 1",
+            "--baseline writes down what is there, leave out --missing-servers-warning",
+            id="a baseline with a threshold of servers",
+        ),
+        pytest.param(
+            "--baseline --task-limit 5m",
+            "--baseline writes down what is there, leave out --task-limit",
+            id="a baseline with a limit",
+        ),
+        pytest.param(
             "w@a --attempts 0 -- true",
             "argument --attempts: '0' is not a number of attempts, write 1 or more (see --help)",
             id="not a single attempt",

@@ -321,6 +321,70 @@ def test_braces(tmp_path: Path, expected: str, nodes: list[str]) -> None:
     assert check("-e", expected, text=online(*nodes)) == well
 
 
+@pytest.mark.parametrize(
+    ("expected", "problem"),
+    [
+        ("w-*@a>=2", "it compares, write w-*@a=2.."),
+        ("w-*@a>2", "it compares, write w-*@a=3.."),
+        ("w-*@a<=2", "it compares, write w-*@a=0..2"),
+        ("w-*@a<2", "it compares, write w-*@a=0..1"),
+        ("w-*@a==2", "it compares, write w-*@a=2"),
+        ("w@a[1:3]", "a range in brackets needs braces, write w@a{1..3}"),
+        ("w@a-[01:20]", "a range in brackets needs braces, write w@a-{01..20}"),
+        ("w@[2001:db8::1]", "an address in brackets is a pattern, write w@[[]2001:db8::1]=1"),
+        ("w@[::1]=1", "an address in brackets is a pattern, write w@[[]::1]=1"),
+        ("w-{1-3}@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
+        ("w-{1..3@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
+        ("w-1..3}@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
+        ("w-{{ item }}@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
+    ],
+)
+def test_forms_of_other_programs_are_refused(expected: str, problem: str, tmp_path: Path) -> None:
+    text = online("w-1@a", "w-2@a")
+    assert check(expected, text=text).output == f"CELERY WORKERS UNKNOWN - EXPECTED {expected}: {problem}\n"
+    file = tmp_path / "expected"
+    file.write_text(f"{expected}\n", encoding="utf-8")
+    outcome = check("-f", str(file), text=text)
+    assert outcome.output.startswith(f"CELERY WORKERS UNKNOWN - {file}:1: ")
+    assert expected not in outcome.output
+
+
+def test_a_url_is_refused_and_its_password_hidden() -> None:
+    assert check("redis://:s3cr3t@redis1/0", text=online("w@a")).output == (
+        "CELERY WORKERS UNKNOWN - EXPECTED redis://**@redis1/0: it is a URL, write --broker URL, or "
+        "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N\n"
+    )
+
+
+def test_a_regular_expression_that_matches_nothing_is_explained() -> None:
+    outcome = check("w-.*@a=2", text=online("w-1@a", "w-2@a"))
+    assert outcome.findings[-1] == "w-.*@a is a shell pattern, not a regular expression: write * for .*"
+    assert check("w.*@a=1", text=online("w.1@a")).findings == []
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("--ignore=", "the PATTERN is empty, give the option once for each PATTERN, such as 'celery@dev-*'"),
+        (
+            "--ignore=a@*,b@*",
+            "the PATTERN holds a comma, give the option once for each PATTERN, such as 'celery@dev-*'",
+        ),
+        (
+            "--task-limit=3,shop.*=100",
+            "the PATTERN holds a comma, give the option once for each PATTERN=DURATION, or DURATION alone",
+        ),
+        (
+            "--task-limit==100",
+            "the PATTERN is empty, give the option once for each PATTERN=DURATION, or DURATION alone",
+        ),
+    ],
+)
+def test_several_patterns_in_one_are_refused(option: str, problem: str) -> None:
+    reason = f"argument {option.partition('=')[0]}: {problem} (see --help)"
+    assert check("w@a", option, text=online("w@a")).output == f"CELERY WORKERS UNKNOWN - {reason}\n"
+
+
 def test_braces_in_patterns() -> None:
     nodes = ["celery@web-a", "celery@web-b", "celery@db-a"]
     assert check("celery@{web-*,db-*}=1..2", text=online(*nodes)).code == OK

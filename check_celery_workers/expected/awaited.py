@@ -54,8 +54,10 @@ class Awaited:
             self._missing -= self._patterns.brings(node_name(group, digits))
 
     def hear(self, node: str, item: object) -> None:
-        """Note something that a node listed: the name of a queue counts."""
-        for name in {item, getattr(item, "known_as", item)} if self._consumers else ():
+        """Note something that a node listed: the name of a queue counts, unless the node does not."""
+        if not self._consumers or (self._inventory.ignores(node) and not self._inventory.may_expect(node)):
+            return
+        for name in {item, getattr(item, "known_as", item)}:
             if name in self._consumers:
                 self._consumers[name].add(node)
 

@@ -63,7 +63,7 @@ def _span(group: Group, first: int, last: int, plain: bool = False) -> str:
 
 
 def _is_shared(queue: str) -> bool:
-    if not queue.isprintable() or queue != queue.strip() or "#" in queue or "{" in queue:
+    if not queue.isprintable() or queue != queue.strip() or "#" in queue:
         return False
     return not any(queue.startswith(start) and queue.endswith(end) for start, end in _OF_ONE_WORKER)
 
@@ -79,7 +79,7 @@ def _pattern_of(node: str) -> tuple[int, str]:
 def _said(character: str) -> str:
     if character in "*?[":
         return f"[{character}]"
-    return character if character.isprintable() and character not in "/:=\\\"',;{} " else "?"
+    return character if character.isprintable() and character not in "/:=\\\"',;{}<> " else "?"
 
 
 def _runs(indexes: Iterable[str]) -> Iterator[tuple[int, int]]:

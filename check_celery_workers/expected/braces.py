@@ -14,8 +14,8 @@ _BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
 def expand(text: str, most: int, mark: str) -> list[str]:
     """Return the texts that braces stand for, each with the mark behind what comes from braces.
 
-    "w{1..2}", with the mark "!" -> ["w1!", "w2!"]; without a comma or a range, braces stay as they are. Raises
-    WrongError if these are more than `most`, or if a range is not one.
+    "w{1..2}", with the mark "!" -> ["w1!", "w2!"]; Raises WrongError if these are more than `most`, or if the
+    braces hold no range and no comma.
     """
     texts = [text]
     while True:
@@ -23,6 +23,8 @@ def expand(text: str, most: int, mark: str) -> list[str]:
         for one in texts:
             braces = re.search(_BRACES, one)
             if not braces:
+                if "{" in one or "}" in one:
+                    raise WrongError("its braces hold neither .. nor a comma, or are not closed", "{1..4} or {a,b}")
                 return texts
             before, after = one[: braces.start()], one[braces.end() :]
             for word in _words(braces, most):

@@ -31,7 +31,14 @@ from check_celery_workers.expected.limits import (
     parse_release,
     parse_stall_limit,
 )
-from check_celery_workers.expected.mistakes import FORMS, WrongError, explain_typos, explain_white_space, is_implausible
+from check_celery_workers.expected.mistakes import (
+    FORMS,
+    WrongError,
+    explain_foreign,
+    explain_typos,
+    explain_white_space,
+    is_implausible,
+)
 from check_celery_workers.node import BEAT, UNNUMBERED, Group, printable
 from check_celery_workers.pattern import is_wild
 
@@ -61,6 +68,7 @@ class Span(Expected):
 
 # What a line of a file that begins with one of these words asks for.
 _LINES: dict[str, Callable[[str], Expected]] = {
+    "queue": parse_queue,
     "beat": parse_beat,
     "backlog": parse_backlog_line,
     "stall-limit": parse_stall_limit,
@@ -81,20 +89,17 @@ def parse(text: str, in_file: bool = False) -> Iterator[Expected]:
         what, own = keyword[1], printable(keyword[2] or "")
         write = parse_backlog_line(own).as_options() if what == "backlog" else f"--{what} {own}"
         raise WrongError(f"a {what} has an option of its own", f"--{what}", own=f"write {write}")
-    if keyword and keyword[1] != "queue":
+    if keyword:
         yield _LINES[keyword[1]](keyword[2] or "")
         return
-    texts = [keyword[2] if keyword else text]
-    if "{" in text:
+    texts = [text]
+    if "{" in text or "}" in text:
         from check_celery_workers.expected.braces import expand
 
-        texts = expand(texts[0], MOST, _MARK)
+        texts = expand(text, MOST, _MARK)
     for one in texts:
-        if keyword:
-            yield parse_queue(one.replace(_MARK, ""))
-        else:
-            exact = _MARK in one and re.search(_EXACT, one) is not None
-            yield _parse_one(one.replace(_MARK, ""), exact, in_file)
+        exact = _MARK in one and re.search(_EXACT, one) is not None
+        yield _parse_one(one.replace(_MARK, ""), exact, in_file)
 
 
 def is_plain(text: str, group: Group) -> bool:
@@ -109,6 +114,7 @@ def is_plain(text: str, group: Group) -> bool:
 def _parse_one(text: str, exact: bool, in_file: bool) -> Span | Limit:
     if text.split() != [text]:
         explain_white_space(text)
+    explain_foreign(text)
     limit = "=" in text and re.fullmatch(LIMIT, text)
     if is_wild(text) and not limit:
         raise WrongError("a pattern needs the number of workers", "PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..")

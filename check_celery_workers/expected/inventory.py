@@ -152,6 +152,14 @@ class Inventory:
         """Find the first of the beats expected that a node matches: its place among them, or None."""
         return first_match(self.beats)
 
+    def may_expect(self, node: str) -> bool:
+        """Return whether a worker of this name may be one that is expected."""
+        return split_node(node)[0] in self.groups or self._find_pattern(node) is not None
+
+    @cached_property
+    def _find_pattern(self) -> Callable[[str], int | None]:
+        return first_match(self.patterns)
+
     def ignores(self, node: str) -> bool:
         """Return whether this worker is ignored if nothing expects it."""
         return self._ignored(node) is not None

@@ -26,6 +26,7 @@ MOST = 1_000_000
 
 _NUMBER = "[0-9]{1,18}"
 LIMIT = rf"(.+)=({_NUMBER})(?:(\.\.)({_NUMBER})?)?"
+_OF_QUEUE = "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.."
 
 
 class Expected:
@@ -121,7 +122,9 @@ def parse_queue(text: str) -> Limit:
     """Return what NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.. asks for; NAME alone is NAME=1.. Raises WrongError."""
     limit = re.fullmatch(LIMIT, text)
     if not text.strip() or text.startswith("="):
-        raise WrongError("NAME is empty", "NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..")
+        raise WrongError("NAME is empty", _OF_QUEUE)
+    if "=" in text and not limit:
+        raise WrongError("its limit cannot be read", f"{_OF_QUEUE}; a NAME that holds = needs its limit")
     return Limit(limit[1], *_bounds(limit), "queue") if limit else Limit(text, 1, None, "queue")
 
 

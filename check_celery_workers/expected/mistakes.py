@@ -6,6 +6,10 @@ import re
 
 from check_celery_workers.node import Group, node_name, printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 ONE_EACH = f"one EXPECTED per argument or line: {FORMS}"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -38,6 +42,29 @@ def explain_white_space(text: str) -> None:
     """Raise WrongError for an EXPECTED with white space in it."""
     _explain_reply(text.strip(), "a line")
     raise WrongError("it holds white space" if text else "it is empty", ONE_EACH)
+
+
+def explain_foreign(text: str) -> None:
+    """Raise WrongError if the text is what other programs take."""
+    if "://" in text:
+        raise WrongError("it is a URL", f"--broker URL, or {FORMS}")
+    compared = re.fullmatch(r"([^<>=]+)([<>]=?|==)([0-9]{1,18})", text)
+    if compared:
+        pattern, sign, number = compared.groups()
+        least, most = int(number) + (sign == ">"), int(number) - (sign == "<")
+        right = {">": f"{least}..", "<": f"0..{most}", "=": number}[sign[0]]
+        _explain("it compares", f"{pattern}={right}", "PATTERN=MIN.., PATTERN=0..MAX")
+    if re.search(r"\[[0-9]+:[0-9]+\]", text):
+        right = re.sub(r"\[([0-9]+):([0-9]+)\]", r"{\1..\2}", text)
+        _explain("a range in brackets needs braces", right, "{FIRST..LAST}")
+    if re.search(r"@\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]", text):
+        right = re.sub(r"@\[", "@[[]", text.partition("=")[0]) + "=1"
+        _explain("an address in brackets is a pattern", right, "[[] for [, and =1 behind it")
+
+
+def _explain(problem: str, own: str, right: str) -> NoReturn:
+    """Raise WrongError with the right form, and the one of this text."""
+    raise WrongError(problem, right, own=f"{problem}, write {printable(own)}")
 
 
 def explain_typos(text: str) -> None:

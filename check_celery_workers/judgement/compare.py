@@ -31,6 +31,7 @@ def compare(comparison: Comparison) -> Comparison:
         comparison.present += _count_within(comparison.inventory.patterns, matched)
         findings += _off_patterns(comparison, comparison.inventory.patterns, matched)
         findings += _unexpected(comparison, turnouts)
+        _note_ignored(comparison, turnouts)
     else:
         _note_everybody(comparison)
     if comparison.inventory.beats or (comparison.beats and comparison.inventory.names_workers):
@@ -114,10 +115,22 @@ def _note_present(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
 def _note_everybody(comparison: Comparison) -> None:
     """Count all workers where none is expected; the ignored ones are claimed by nobody."""
     groups, ignores = comparison.replies.groups, comparison.inventory.ignores
-    comparison.present = comparison.replies.count
-    comparison.servers = {at_server[1:] for _, at_server in groups}
     for group, digits in groups.items():
         comparison.unclaimed[group] = {own for own in digits if ignores(node_name(group, own))}
+        comparison.ignored.update(node_name(group, own) for own in comparison.unclaimed[group])
+        if len(comparison.unclaimed[group]) < len(digits):
+            comparison.servers.add(group[1][1:])
+    comparison.present = comparison.replies.count - len(comparison.ignored)
+
+
+def _note_ignored(comparison: Comparison, turnouts: Iterable[Turnout]) -> None:
+    """Note the workers that nothing has claimed and that are ignored. Of two names of which one is too many, one is."""
+    ignores = comparison.inventory.ignores
+    for group, digits in comparison.unclaimed.items():
+        comparison.ignored.update(node for own in digits if ignores(node := node_name(group, own)))
+    for turnout in turnouts:
+        if turnout.has_one_more:
+            comparison.ignored.update([*filter(ignores, turnout.ends)][:1])
 
 
 def _missing(comparison: Comparison, turnouts: Iterable[Turnout]) -> Iterator[Finding]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
+from check_celery_workers.errors import UsageError
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.stall import stalled
 from check_celery_workers.node import printable
-from check_celery_workers.pattern import value_of
+from check_celery_workers.pattern import first_match, is_wild, value_of
 from check_celery_workers.replies.item import Stats, Task
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, STATS, needed_for
 
@@ -60,11 +61,13 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
     absent = [name for name, length in comparison.backlogs.items() if length is None and inventory.names_queue(name)]
     for name in absent:
         yield Finding("queues", Finding.QUEUE, name, Cause(Cause.NOT_THERE), noun="queue")
-    consumers = replies.consumers(by_any_name=True) if queues else {}
-    unheard = len(replies.unheard(ACTIVE_QUEUES)) if queues else 0
+    consumers = replies.consumers(comparison.ignored, by_any_name=True) if queues else {}
+    unheard = len(replies.unheard(ACTIVE_QUEUES) - comparison.ignored) if queues else 0
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
     for name, limit in queues.items():
         count = len(consumers.get(name, ()))
+        if not count:
+            _refuse_several(name, consumers)
         if name in absent:
             continue
         # Each of those who were not heard may consume from it as well.
@@ -72,6 +75,14 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
             comparison.undecided.append(name)
         elif limit.side_of(count):
             yield Finding("queues", Finding.QUEUE, name, Cause(Cause.CONSUMERS, count, limit), noun="queue")
+
+
+def _refuse_several(name: str, consumers: Collection[str]) -> None:
+    """Raise UsageError if it is no queue, but a list or a pattern of some from which workers consume."""
+    parts = {part.strip() for part in name.split(",")}
+    matches = first_match([name])
+    if not parts.isdisjoint(consumers) or (is_wild(name) and any(matches(queue) is not None for queue in consumers)):
+        raise UsageError(f"--queue {printable(name)}: it means several queues, write --queue once for each of them")
 
 
 def backed_up(comparison: Comparison) -> Iterator[Finding]:

@@ -108,6 +108,7 @@ class Comparison:
         self.present = self.beats_present = 0  # how many workers, and beats, that must or may be there replied
         self.servers: set[str] = set()  # where these are
         self.unclaimed: dict[Group, set[str]] = {}  # what no EXPECTED has claimed
+        self.ignored: set[str] = set()  # workers that nothing has claimed and that count for nothing
         self.repeated: set[str] = set()  # workers of which an index replied in two spellings
         self.copied: list[tuple[Group, int]] = []  # COUNTs of which only the worker of that name replied
         self.findings: list[Finding] = []

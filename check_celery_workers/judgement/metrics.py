@@ -142,7 +142,7 @@ ROWS = (
     Row("unexpected", (), "unexpected workers", "0"),
     Row("missing_servers", (), "missing servers", noun="server"),
     Row("unexpected_servers", (), "unexpected servers", noun="server"),
-    Row("online", (), value_of=lambda found: found.replies.count + len(found.beats_online)),
+    Row("online", (), value_of=lambda found: found.replies.count - len(found.ignored) + len(found.beats_online)),
     Row(
         "oldest_task",
         ("task_limit",),

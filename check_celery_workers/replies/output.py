@@ -75,11 +75,14 @@ class Replies:
         """Return the node names that replied and did not answer this question; ERROR is an answer to any."""
         return self.nodes().difference(self.told.get(question, ()), self.errors)
 
-    def consumers(self, by_any_name: bool = False) -> dict[str, set[str]]:
-        """Return the node names that consume from each queue, by the name that people know it by, or by each."""
+    def consumers(self, ignored: Collection[str] = (), by_any_name: bool = False) -> dict[str, set[str]]:
+        """Return the node names that consume from each queue, by the name that people know it by, or by each.
+
+        ignored: node names that do not count
+        """
         consumers: dict[str, set[str]] = {}
         for node, queues in self.told.get(ACTIVE_QUEUES, {}).items():
-            for queue in (queue for queue in queues if isinstance(queue, Queue)):
+            for queue in (queue for queue in queues if isinstance(queue, Queue) and node not in ignored):
                 consumers.setdefault(queue.known_as, set()).add(node)
                 if by_any_name and queue.known_as != queue:
                     consumers.setdefault(str(queue), set()).add(node)

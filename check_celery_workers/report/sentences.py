@@ -188,14 +188,23 @@ def hints(comparison: Comparison) -> Iterator[str]:
         yield f"Not judged by --stall-limit, because silent while it was watched: {_some(comparison.fell_silent)}"
     if comparison.watched_still:
         yield f"Not judged by --stall-limit, because --timeout ended the watch: {_some(comparison.watched_still)}"
+    yield from _first_mistakes(comparison)
+
+
+def _first_mistakes(comparison: Comparison) -> Iterator[str]:
+    """Yield what an EXPECTED means that somebody may have meant otherwise."""
+    for finding in comparison.findings:
+        if finding.kind == Finding.PATTERN and ".*" in finding.name and not finding.causes[0].facts[0]:
+            yield f"{printable(finding.name)} is a shell pattern, not a regular expression: write * for .*"
     for group, count in comparison.copied[:MOST_LINES]:
         name = printable(node_name(group, count))
         span = printable(node_name(group, f"{count}..{count}"))
         yield f"{name} means {count:,} workers; for the one worker of that name write {span}"
 
 
-def online(replies: Replies, beats: Collection[str] = ()) -> Iterator[str]:
+def online(comparison: Comparison) -> Iterator[str]:
     """Yield a line for every server with the workers online there, the beats, and every queue with its consumers."""
+    replies, beats = comparison.replies.without(comparison.ignored), comparison.beats
     from check_celery_workers.expected.baseline import listed
 
     servers: dict[str, dict[Group, set[str]]] = {}
@@ -209,7 +218,7 @@ def online(replies: Replies, beats: Collection[str] = ()) -> Iterator[str]:
     if beats:
         names = printable(", ".join(sorted(beats, key=natural)), 1000)
         yield f"Online: {count_of(len(beats), 'beat')}, {names}"
-    consumers = replies.consumers()
+    consumers = replies.consumers(comparison.ignored)
     for queue in sorted(consumers, key=natural)[:MOST_LINES]:
         yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"
 

@@ -10,6 +10,7 @@ from check_celery_workers.node import natural, printable
 from check_celery_workers.replies.doubt import Doubt
 from check_celery_workers.replies.question import PING
 from check_celery_workers.report import sentences
+from check_celery_workers.secret import hidden
 
 NAME = "CELERY WORKERS"
 
@@ -56,7 +57,7 @@ class Verdict:
         if comparison and is_known:
             yield from sentences.hints(comparison)
         if comparison and verbose and (is_known or has_findings):
-            yield from sentences.online(comparison.replies, comparison.beats)
+            yield from sentences.online(comparison)
         if comparison and verbose >= 2 and is_known:
             yield from self.explanations
             yield from sentences.numbering(comparison.inventory, comparison.replies)
@@ -73,7 +74,7 @@ class Verdict:
 
 def unknown(reason: str, comparison: Comparison | None = None) -> Verdict:
     """Return the verdict that the state cannot be known, and why."""
-    return Verdict("UNKNOWN", printable(" ".join(reason.split()), 900), comparison)
+    return Verdict("UNKNOWN", hidden(" ".join(reason.split()), 900), comparison)
 
 
 def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:

@@ -109,7 +109,7 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
     grace = f"how long after that change a worker may still be restarted, default {GRACE // 60:g}m"
     add("--started-grace", type=_checked(parse_duration), metavar="DURATION", help=grace)
     ignore = "leave workers that match out of every count unless expected; repeatable"
-    repeatable("--ignore", metavar="PATTERN", help=ignore)
+    repeatable("--ignore", type=_checked(_pattern), metavar="PATTERN", help=ignore)
     first = "number of the first worker in NAME-COUNT; default auto: inferred from the replies"
     add("--first-index", choices=("auto", "0", "1"), default="auto", help=first)
 
@@ -198,8 +198,16 @@ def _attempts(text: str) -> int:
     return int(text[:9])
 
 
+def _pattern(text: str) -> str:
+    if not text or "," in text:
+        what = "is empty" if not text else "holds a comma"
+        raise ValueError(f"the PATTERN {what}, give the option once for each PATTERN, such as 'celery@dev-*'")
+    return text
+
+
 def _task_limit(text: str) -> tuple[str | None, float]:
     pattern, equals, limit = text.rpartition("=")
-    if equals and not pattern:
-        raise ValueError(f"{printable(text)!r} has no pattern, write DURATION or PATTERN=DURATION")
+    if equals and (not pattern or "," in pattern):
+        what = "holds a comma" if pattern else "is empty"
+        raise ValueError(f"the PATTERN {what}, give the option once for each PATTERN=DURATION, or DURATION alone")
     return (pattern or None), parse_duration(limit)

@@ -62,6 +62,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     if forgotten in settings.expected:
         raise _forgotten(str(forgotten))
     _check_asking(settings, command)
+    if settings.baseline:
+        _check_baseline(settings)
     settings.expected += settings.expect
     settings.numbered_from = None if settings.first_index == "auto" else int(settings.first_index)
     settings.thresholds = {row.label: _thresholds(settings, row) for row in JUDGED}
@@ -93,6 +95,17 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
             raise UsageError(f"--{name.replace('_', '-')} needs {what}")
     if command:
         _check_questions(settings, command)
+
+
+def _check_baseline(settings: Settings) -> None:
+    """Raise UsageError if something is to be judged that --baseline is to write down."""
+    limits = [f"{row.label}_{severity}" for row in JUDGED for severity in ("warning", "critical")]
+    expecting = ("expected", "expect", "expect_file", "queue", "beat", "backlog_warning", "backlog_critical")
+    for name in (*expecting, "task_limit", "stall_limit", "started_after", "started_grace", *limits):
+        if is_given(getattr(settings, name)):
+            short = {"missing_warning": "warning", "missing_critical": "critical"}.get(name, name)
+            what = "EXPECTED" if name == "expected" else f"--{short.replace('_', '-')}"
+            raise UsageError(f"--baseline writes down what is there, leave out {what}")
 
 
 def _check_questions(settings: Settings, command: Sequence[str]) -> None:

@@ -111,7 +111,7 @@ def _split(url: str) -> tuple[str, str, list[str]]:
     """Return the scheme of a URL, the URL without what is secret, and what is secret of it."""
     scheme, found, rest = url.strip().partition("://")
     if not found:
-        raise CannotJudge(f"each URL of --broker needs its scheme, such as redis://; {_ENCODE}")
+        raise CannotJudge(f"each URL of --broker needs its scheme, such as redis:// in front; {_ENCODE}")
     # `redis+socket://` and `sqla+mysql://` are parsed like any other.
     try:
         parts = urlsplit(f"http://{rest}")
