@@ -56,15 +56,19 @@ def suspects(looks: Sequence[Look], consumed: Consumed) -> dict[str, Collection[
     looks: the first is at everybody, each later one at those at least who are suspects by those before
     consumed: the queues from which each worker should get messages if any wait there
 
-    A worker that is silent in a look is neither cleared nor accused by that.
+    A worker that is silent in a look is neither cleared nor accused by that. It, and one that does not say how many
+    tasks it has started, may have started what is gone from its queues since the look before.
     """
     sights = {node: [Sight.of(node, look) for look in looks] for node in consumed}
     alive = {node for node, seen in sights.items() if _is_alive(seen)}
     # Nobody has started what is gone from these, so tasks expired there or were revoked.
-    lost = _shorter(looks)
-    for node, queues in consumed.items():
-        if node in alive or None in sights[node]:
-            lost.difference_update(queues)
+    lost = set[str]()
+    for place, shorter in enumerate(_shorter(looks)):
+        for node, queues in consumed.items() if shorter else ():
+            pair = sights[node][place : place + 2]
+            if node in alive or any(sight is None or sight.total is None for sight in pair):
+                shorter.difference_update(queues)
+        lost |= shorter
     found: dict[str, Collection[Queue]] = {}
     for node, queues in consumed.items():
         waiting = [queue for queue in queues if looks[0].replies.lengths.get(queue) and queue not in lost]
@@ -79,10 +83,11 @@ def _is_alive(sights: Sequence[Sight | None]) -> bool:
     return any(sight.runs for sight in seen) or any(later.shows_life_after(before) for before, later in pairs)
 
 
-def _shorter(looks: Sequence[Look]) -> set[str]:
-    """Return the queues that were shorter in one look than in the one before."""
-    pairs = [(before.replies.lengths, later.replies.lengths) for before, later in zip(looks, looks[1:])]
-    return {queue for before, later in pairs for queue in later if (later[queue] or 0) < (before.get(queue) or 0)}
+def _shorter(looks: Sequence[Look]) -> Iterator[set[str]]:
+    """Yield for each look but the first the queues that were shorter than in the one before."""
+    lengths = [look.replies.lengths for look in looks]
+    for before, later in zip(lengths, lengths[1:]):
+        yield {queue for queue in later if (later[queue] or 0) < (before.get(queue) or 0)}
 
 
 def _has_work(looks: Sequence[Look], sights: Sequence[Sight | None], queues: Collection[str]) -> bool:
