@@ -184,9 +184,10 @@ def hints(comparison: Comparison) -> Iterator[str]:
     if comparison.inventory.backlogs and not (comparison.lengths_asked or comparison.inventory.asks_for_lengths):
         yield _NOT_MEASURED
     yield from map(_PASSED_OVER.__getitem__, comparison.inventory.passed_over)
-    if comparison.fell_silent:
+    # Why a watch failed is told as a doubt.
+    if comparison.fell_silent and not inquiry.watch_failure:
         yield f"Not judged by --stall-limit, because silent while it was watched: {_some(comparison.fell_silent)}"
-    if comparison.watched_still:
+    if comparison.watched_still and not inquiry.watch_failure:
         yield f"Not judged by --stall-limit, because --timeout ended the watch: {_some(comparison.watched_still)}"
     yield from _first_mistakes(comparison)
 

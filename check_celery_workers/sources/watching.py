@@ -45,7 +45,8 @@ def watch(  # noqa: PLR0913, PLR0917 -- who, how, and for how long
             progress.show(f"watching {_names(under_suspicion)}")
         began = max(at, time.monotonic())
         look, failure = look_at(under_suspicion, at)
-        inquiry.looks.append(look)
+        if not failure:
+            inquiry.looks.append(look)
         end = min(end, look.when + seconds)
         if failure and look.when < deadline:
             inquiry.watch_failure = failure
