@@ -173,6 +173,8 @@ def find(comparison: Comparison) -> None:
     lengths_doubt = doubt_about_lengths(comparison.inquiry)
     if lengths_doubt:
         doubts[LENGTHS] = lengths_doubt
+        # Whichever option wanted them.
+        comparison.in_doubt.add("backlog")
     failed = set(doubts)
     for row in ROWS:
         unheard = row.unheard(comparison)
