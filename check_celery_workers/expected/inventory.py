@@ -213,7 +213,7 @@ class Inventory:
             if expected.pattern in dict(self.releases):
                 raise WrongError("FILE is given twice for the same workers", "it once")
             self.releases.append((expected.pattern, expected.file))
-        elif isinstance(expected, Limit):
+        elif isinstance(expected, Limit):  # pragma: no branch -- there is nothing else
             limits = {"pattern": self.patterns, "beat": self.beats, "queue": self.queues}[expected.what]
             if expected.name in limits:
                 raise WrongError(f"the {expected.what} is given twice", "it once")
