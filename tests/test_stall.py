@@ -16,6 +16,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.plugin import Workers, judge
 from check_celery_workers.replies.answers import Answers
 from check_celery_workers.replies.inquiry import Inquiry, Look, Text, sum_of
+from check_celery_workers.replies.item import read_stats
 from check_celery_workers.replies.output import Output, Replies
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, RESERVED, STATS, Question
 from check_celery_workers.settings.settings import parse
@@ -120,6 +121,8 @@ def numbers(backlog: int, online: int = 1, **others: str) -> str:
 
 
 LIMIT = ("--stall-limit", "15")
+# Times of looks, and how many tasks are held then.
+HELD_MORE = ((100.0, 1), (108.0, 2), (115.0, 3))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,14 @@ def test_what_waits_at_the_end_is_said() -> None:
         "Worker w@a was malfunctioning, it started no task for 15 s while 2,000 wait in queue emails",
         numbers=numbers(1204, malfunctioning="1;;0;0"),
     )
+
+
+def test_what_is_held_at_the_end_is_said() -> None:
+    inquiry = watched(W, {"emails": 9}, *(look(at, {"w@a": Worker(holds=n)}, {"emails": 9}) for at, n in HELD_MORE))
+    inquiry.looks[0] = Look(99.0, look(99.0, {"w@a": Worker(holds=1)}, {"emails": 9}).replies)
+    assert verdict(inquiry, "w@a", *LIMIT).findings == [
+        "Worker w@a was malfunctioning, it started none of the 3 tasks that it holds for 15 s"
+    ]
 
 
 def test_a_queue_that_became_empty_is_not_named() -> None:
@@ -412,6 +423,16 @@ def test_a_watch_that_failed_is_in_doubt_below_what_is_certain() -> None:
     )
 
 
+def test_a_watch_that_failed_is_told_once_also_of_those_who_fell_silent() -> None:
+    fleet = {"w@a": Worker(), "v@a": Worker(), "u@a": Worker(())}
+    away = {"w@a": Worker(silent=[ACTIVE, RESERVED, STATS]), "v@a": Worker()}
+    inquiry = failed(fleet, {"emails": 2}, look(100.0, away, {"emails": 2}))
+    assert verdict(inquiry, "w@a", "v@a", "u@a", *LIMIT).findings == [
+        "Worker u@a was malfunctioning, it consumes from no queue",
+        f"In doubt: {LOST}, 1 of 3 workers had answered to reserved, no answer from v@a, w@a",
+    ]
+
+
 def test_a_watch_that_failed_matters_only_to_those_who_were_watched() -> None:
     fleet = {"w@a": Worker()}
     inquiry = failed(fleet, {"emails": 2}, look(100.0, {"w@a": Worker(runs=1)}, {"emails": 2}))
@@ -472,6 +493,7 @@ def started(changes: Mapping[str, float | str], /, **uptimes: object) -> Inquiry
             2 * HOUR + 90, 2 * HOUR + 30, [], "2 h 1 min ago, before {} was changed 2 h ago", id="a minute older"
         ),
         pytest.param(2 * HOUR, 2 * HOUR + 30, [], "", id="younger"),
+        pytest.param(0, 2 * HOUR + 30, [], "", id="started just now"),
         pytest.param(2 * HOUR + 30.7, 2 * HOUR + 30, [], "", id="as old, in whole seconds"),
         pytest.param(3 * DAY, 9 * MINUTE, [], "", id="within ten minutes of grace"),
         pytest.param(
@@ -534,6 +556,16 @@ def test_who_matches_no_pattern_or_is_not_expected_is_not_judged() -> None:
     assert verdict(inquiry, "w@a", "u@a", "--ignore=v@a", only_v).findings == []
     assert verdict(inquiry, "w@a", "u@a", only_v).findings == ["Worker v@a was unexpectedly present"]
     assert verdict(inquiry, "w@a", "u@a", "v@a", only_v).code == CRITICAL
+    # Nor does it matter that nobody knows of it.
+    only_u = f"--started-after=u@a={CURRENT}"
+    assert verdict(inquiry, "w@a", "v@a", only_u).findings == ["Worker u@a was unexpectedly present"]
+
+
+def test_a_file_of_a_name_that_does_not_print() -> None:
+    inquiry = started({"/srv|\x07": 2 * HOUR + 30}, w=3 * DAY + 30)
+    assert verdict(inquiry, "w@a", "--started-after", "/srv|\x07").findings == [
+        "Worker w@a was malfunctioning, it was started 3 d ago, before /srv?? was changed 2 h ago"
+    ]
 
 
 def test_who_did_not_answer_is_malfunctioning() -> None:
@@ -594,6 +626,40 @@ def test_an_answer_to_stats_that_cannot_be_read_is_in_doubt() -> None:
     assert verdict(inquiry, "w@a", "v@a", "--started-after", CURRENT) == told(
         "UNKNOWN - the text tells no start of w@a, ask inspect stats"
     )
+
+
+@pytest.mark.parametrize(
+    ("reply", "total"),
+    [
+        pytest.param({"total": {"shop.mail": 3, "shop.pay": 4}, "pid": 300}, 7, id="the sum of all tasks"),
+        pytest.param({"total": {}, "pid": 300}, 0, id="none started"),
+        pytest.param({"total": {"shop.mail": 10**400}}, 10**400, id="more than a float can say"),
+        pytest.param({"pid": 300}, None, id="no total"),
+        pytest.param({"total": 7}, None, id="a total without tasks"),
+        pytest.param({"total": {"shop.mail": "7"}}, None, id="a word"),
+        pytest.param({"total": {"shop.mail": True}}, None, id="a truth"),
+        pytest.param({"total": {"shop.mail": 7.0}}, None, id="a fraction"),
+        pytest.param([], None, id="a list"),
+        pytest.param(None, None, id="nothing"),
+    ],
+)
+def test_what_is_read_of_stats(reply: object, total: int | None) -> None:
+    read = read_stats(reply)
+    assert (read and read.total) == total
+
+
+@pytest.mark.parametrize("pid", ["300", None, 3.5, [300]])
+def test_a_pid_that_is_no_number_is_not_known(pid: object) -> None:
+    read = read_stats({"total": {}, "pid": pid})
+    assert read is not None
+    assert read.pid is None
+
+
+@pytest.mark.parametrize("uptime", ["60", None, -1, float("nan"), float("inf"), 1e12, [60]])
+def test_an_uptime_that_is_none_is_not_known(uptime: object) -> None:
+    read = read_stats({"total": {}, "uptime": uptime})
+    assert read is not None
+    assert read.started is None
 
 
 def test_the_time_of_a_link_is_its_own(tmp_path: Path) -> None:
@@ -687,6 +753,11 @@ STATUS = "->  w@a: OK\n\n1 node online.\n"
             ["--broker", REDIS, "--started-after", "w@*=/a", "--started-after", "w@*=/a"],
             "--started-after w@*=/a: FILE is given twice for the same workers, write it once",
             id="two files for the same pattern",
+        ),
+        pytest.param(
+            ["--broker", REDIS, "--started-after", "/a=/b", "--started-after", "/c"],
+            "--started-after /c: FILE is given twice for the same workers, write it once",
+            id="an equals sign in a path",
         ),
         pytest.param(
             ["--broker", REDIS, "--started-after", "w@*=/a=b", "--started-after", "/a", "--started-grace", "90"],
@@ -939,6 +1010,8 @@ def test_a_failure_ends_it(scene: Callable[..., Scene]) -> None:
     seen.watch(15)
     assert seen.began == pytest.approx([100, 101, 102])
     assert seen.inquiry.watch_failure is failure
+    # A look that failed shows nobody's silence.
+    assert seen.looked == pytest.approx([100, 100.1, 101.1])
 
 
 def test_a_failure_at_the_deadline_is_the_deadline(scene: Callable[..., Scene]) -> None:
@@ -947,6 +1020,7 @@ def test_a_failure_at_the_deadline_is_the_deadline(scene: Callable[..., Scene]) 
     seen.watch(15, deadline=102.0)
     assert seen.began == pytest.approx([100, 101])
     assert seen.inquiry.watch_failure is None
+    assert seen.looked == pytest.approx([100, 101])
 
 
 def test_the_deadline_ends_it(scene: Callable[..., Scene]) -> None:
@@ -954,6 +1028,9 @@ def test_the_deadline_ends_it(scene: Callable[..., Scene]) -> None:
     seen.watch(15, deadline=103.5)
     assert seen.began == pytest.approx([100, 101, 102, 103])
     assert seen.inquiry.watch_failure is None
+    late = scene(1, takes=2.0)
+    late.watch(15, deadline=101.5)
+    assert late.began == [100.0]
 
 
 @pytest.mark.parametrize(("count", "shown"), [(1, "w-0@a"), (1234, "w-0@a and 1,233 more")])
