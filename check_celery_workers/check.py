@@ -119,7 +119,8 @@ def _ask_broker(
         reader = Reader(broker.ask, settings.deadline, settings.attempts)
         inquiry = reader.read(questions, wanted or None, settings.settle)
         inquiry.changes = changes_of(file for _, file in wanted.releases)
-        if limit and RESERVED in inquiry.replies.told and not any(text.failure for text in inquiry.texts):
+        is_asked = any(asked.question is RESERVED for asked in inquiry.asked)
+        if limit and is_asked and not any(text.failure for text in inquiry.texts):
             suspects = partial(watched, compare(Comparison(wanted, inquiry)))
             watch(inquiry, broker.look_at, suspects, limit, settings.deadline - _LEAST, progress)
         return inquiry
