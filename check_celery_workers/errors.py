@@ -23,5 +23,9 @@ class EndedBadly(SourceError):  # noqa: N818 -- likewise
     """A command ended with another exit status than 0, or was ended by a signal."""
 
 
+class SaidNothing(SourceError):  # noqa: N818 -- likewise
+    """A command ended well, and without a word: Celery always says something."""
+
+
 class Unreachable(SourceError):  # noqa: N818 -- likewise
     """The broker could not be asked: that nobody answered says nothing of the workers."""

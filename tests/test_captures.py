@@ -28,7 +28,7 @@ CELERY WORKERS CRITICAL - 1 worker malfunctioning: celery@serverC | \
 Worker celery@serverC was malfunctioning, it consumes from no queue
 """
 NO_JSON = """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: celery: error: unrecognized arguments: --json
+CELERY WORKERS UNKNOWN - celery: error: unrecognized arguments: --json
 """
 
 # The output and the exit code of each scenario; that of one version where versions differ.
@@ -73,13 +73,13 @@ Worker specialworker-2@serverA was missing
     ),
     "3.1/broker-down": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: redis.exceptions.ConnectionError
+CELERY WORKERS UNKNOWN - redis.exceptions.ConnectionError
 """,
         UNKNOWN,
     ),
     "5.6/broker-down": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: Error: Could not connect to the message broker. Please \
+CELERY WORKERS UNKNOWN - Error: Could not connect to the message broker. Please \
 make sure your broker (e.g., RabbitMQ or Redis) is running and the connection settings are correct. Reason: Error 111 \
 connecting to 127.0.0.1:1. Connection refused.
 """,
@@ -87,13 +87,13 @@ connecting to 127.0.0.1:1. Connection refused.
     ),
     "no-such-app": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: The module nosuchapp was not found.
+CELERY WORKERS UNKNOWN - The module nosuchapp was not found.
 """,
         UNKNOWN,
     ),
     "status-with-t": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: celery: error: unrecognized arguments: -t
+CELERY WORKERS UNKNOWN - celery: error: unrecognized arguments: -t
 """,
         UNKNOWN,
     ),

@@ -20,9 +20,14 @@ class Awaited:
     def __init__(self, inventory: Inventory, beats: bool = True) -> None:
         """Await the workers; and the beats, unless they would not answer what is asked."""
         self._inventory = inventory
-        self.expected = self._missing = inventory.size if beats else inventory.least_workers
-        self.replied = 0
+        self.expected = inventory.size if beats else inventory.least_workers
         self._groups, self._queues = inventory.groups, inventory.queues
+        self.forget()
+
+    def forget(self) -> None:
+        """Await all of them anew."""
+        inventory = self._inventory
+        self.replied, self._missing = 0, self.expected
         self._patterns, self._beats = _Tally(inventory.patterns), _Tally(inventory.beats)
         self._seen: dict[Group, set[str]] = {}
         self._indexes: dict[Group, set[int]] = {}

@@ -32,7 +32,8 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     # A scheduler answers to `ping` alone.
     inquiry = comparison.inquiry
     pinged = inquiry.pinged.errors | (inquiry.replies.errors if inquiry.asked[0].shows_beats else set())
-    blame((replies.errors - comparison.beats) | (comparison.beats & pinged), Cause(Cause.ERROR))
+    for node in (replies.errors - comparison.beats) | (comparison.beats & pinged):
+        blame({node}, Cause(Cause.ERROR, replies.causes.get(node) or inquiry.pinged.causes.get(node, "")))
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
     for question in needed_for(comparison.inventory, _OF_EACH):
         blame(comparison.unanswered.get(question, ()), Cause(Cause.SILENT, question))

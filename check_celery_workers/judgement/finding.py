@@ -22,7 +22,8 @@ Share = tuple[Group, int, Iterator[str], bool]
 class Cause:
     """What is wrong with a worker or with a number, and the facts of it.
 
-    ERROR, NO_QUEUE: a worker answered ERROR; it consumes from no queue
+    ERROR: a worker answered ERROR, and (what it said), "" for nothing
+    NO_QUEUE: it consumes from no queue
     SILENT: it did not answer a (question)
     OVERDUE: it has run (task) for (seconds), and (number) tasks for too long
     OFF_LIMIT: a pattern matched another (number of nodes) than the (limit) allows

@@ -80,7 +80,7 @@ class Answers:
         if self._awaited:
             self._awaited.notice(group, digits)
         if isinstance(reply, dict) and "error" in reply:
-            output.replies.errors.add(node)
+            output.replies.note_error(node, reply["error"])
             return f"{ARROW_5}{node}: ERROR\n        {_in_words(reply['error'])}\n"
         if reply == []:
             output.hold(node)

@@ -31,9 +31,9 @@ class Text:
     @property
     def reason(self) -> str:
         """The line that says best what went wrong, among those that no output consists of, or ""."""
-        from check_celery_workers.replies import quote
+        from check_celery_workers.replies import failure
 
-        return quote.reason(self.others, any(self.outputs)) if self.others else ""
+        return failure.reason(self.others, any(self.outputs)) if self.others else ""
 
 
 class Asked:

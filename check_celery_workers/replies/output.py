@@ -16,6 +16,7 @@ from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
+_LONGEST_CAUSE = 1000
 
 
 class Replies:
@@ -28,6 +29,8 @@ class Replies:
         # Node names that more than one worker answers to, or that replied ERROR; what each listed for each question.
         self.duplicates: set[str] = set()
         self.errors: set[str] = set()
+        # What those said that replied ERROR, as far as they did.
+        self.causes: dict[str, str] = {}
         self.without_queue: set[str] = set()
         self.told: dict[Question, dict[str, list[Item]]] = {}
         # How many messages wait in a queue; None: the broker has no queue of this name.
@@ -41,6 +44,7 @@ class Replies:
             known |= indexes
         self.duplicates |= other.duplicates
         self.errors |= other.errors
+        self.causes.update(other.causes)
         self.without_queue |= other.without_queue
         for question, listed in other.told.items():
             told = self.told.setdefault(question, {})
@@ -62,6 +66,12 @@ class Replies:
             if not own:
                 rest.groups.pop(group, None)
         return rest
+
+    def note_error(self, node: str, cause: object = "") -> None:
+        """Note that a node replied ERROR, and what it said: of a text the beginning, and nothing else."""
+        self.errors.add(node)
+        if isinstance(cause, str) and cause.strip():
+            self.causes.setdefault(node, cause.strip()[:_LONGEST_CAUSE])
 
     def tell(self, question: Question, node: str, *items: Item) -> None:
         """Note that a node answered a question, and what it listed."""
@@ -117,6 +127,8 @@ class Output:
         self.problem = ""  # how it shows that a part of it is missing
         self.hides = False  # whether what is wrong with its last worker may be in that part
         self.form = ""  # what stands before its nodes
+        self.repeats = 0  # how many nodes came again
+        self.behind: set[str] = set()  # what stands before the nodes of replies that stand behind other text
         self.bodies: dict[str, list[Item] | None] = {}  # what each listed; None: neither queues nor tasks
         self.empty: set[str] = set()  # who listed nothing
         self.unread: set[str] = set()  # who listed something that cannot be read
@@ -133,6 +145,11 @@ class Output:
     def __bool__(self) -> bool:
         """Return whether any worker replied."""
         return bool(self.replies.groups)
+
+    @property
+    def lines(self) -> int:
+        """How many replies it has, each node as often as it came."""
+        return sum(map(len, self.replies.groups.values())) + self.repeats
 
     def doubt(self, problem: str, at_end: bool = False) -> None:
         """Note how it shows that a part of it is missing: if that is its end, its last worker may have more tasks."""
@@ -167,6 +184,8 @@ class Output:
                 if answered:
                     self.replies.tell(answered, node, item)
         count = self.replies.count = sum(map(len, self.replies.groups.values()))
+        if self.form in self.behind and (claimed is None or claimed > count) and count:
+            self.doubt("a reply stands behind other text on its line")
         if claimed is not None and claimed > count:
             self.doubt(f"it names {count} of the {claimed} nodes that it counts", at_end=True)
         elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):

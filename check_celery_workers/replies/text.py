@@ -26,9 +26,18 @@ from collections import deque
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
+from check_celery_workers.replies.failure import (
+    CHAINED,
+    NOBODY,
+    TRACEBACK,
+    fails,
+    form_behind,
+    is_of_module,
+    is_outermost,
+)
 from check_celery_workers.replies.inquiry import Text
 from check_celery_workers.replies.item import EMPTY, Item, read_item, read_json, read_line
-from check_celery_workers.replies.output import Output
+from check_celery_workers.replies.output import ARROW_5, Output
 from check_celery_workers.replies.question import Question
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
@@ -37,8 +46,9 @@ _find_lines = re.compile(
     r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+\s*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
 ).findall
 _ARROW_4, _JSON = "-> ", "{"
-_ONLINE = ("node online.", "nodes online.")
-_NOBODY = "Error: No nodes replied within time constraint"
+# Something may be glued behind each of these.
+_match_closing = re.compile(r"([0-9]{1,18}) nodes? online\.").match
+_match_nobody = re.compile(rf"(?:Error: )?{NOBODY}").match
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
@@ -60,7 +70,11 @@ class TextReader:
         self._open = Output()
         self._latest: tuple[Group, str] | None = None
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
-        self._before = self._unended = ""
+        self._unended = ""
+        # What the lines before make of the next one: below the start of a traceback stands its outermost frame.
+        self._is_traced = self._is_chained = False
+        self._may_have_failed = False  # whether a traceback may have ended a program, if nothing of Celery's follows
+        self._surplus = 0  # how many replies more the outputs had than they claim
         self._lengths: dict[str, int | None] = {}
         self._is_blank, self._is_closed = True, False
 
@@ -99,13 +113,21 @@ class TextReader:
         if latest:
             self._latest, self.awaits_body, self.is_listing = latest, True, False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every output by now has come to its end."""
+        return self._is_closed and not self._open
+
     def finish(self, failure: SourceError | None = None, whole: bool = True) -> Text:
         """Return the text, which has ended.
 
         failure: how its source failed; whole: it is known from elsewhere that nothing is missing at its end
         """
         output = self._open
-        breaks_off = bool(self._unended.strip()) and not (self.awaits_body or self._is_closed)
+        if self._may_have_failed:
+            self._fail()
+        begins = bool(output) or self._unended.startswith("->")
+        breaks_off = bool(self._unended.strip()) and begins and not (self.awaits_body or self._is_closed)
         if breaks_off:
             output.doubt("its last line breaks off", at_end=True)
         lacks_body = (self.awaits_body and output.bodies) or (breaks_off and self._unended.startswith("    "))
@@ -120,6 +142,13 @@ class TextReader:
     def _add(self, form: str, group: Group, digits: str, verdict: str) -> None:
         """Add a reply to the output that it belongs to; `form` is what stands before the node."""
         node = node_name(group, digits)
+        self._may_have_failed = False
+        if self._open and not form and self._open.form == ARROW_5:
+            # In an output with arrows whatever has none is a line of a log.
+            self._others.append(f"{node}: {verdict}"[:_OTHERS_LENGTH])
+            return
+        if self._open and not self._open.form and form in {_ARROW_4, ARROW_5}:
+            self._retract()
         is_again = digits in self._open.replies.groups.get(group, ())
         # An output has one form. A node that comes again after an error, or after its body in 4.x, begins another.
         other_form = form != self._open.form and self._open
@@ -128,26 +157,26 @@ class TextReader:
             is_again = False
         self._open.form = form
         if is_again:
+            self._open.repeats += 1
             self._open.replies.duplicates.add(node)
         else:
             self._open.replies.groups.setdefault(group, set()).add(digits)
             if self._awaited:
                 self._awaited.notice(group, digits)
         if verdict == "ERROR":
-            self._open.replies.errors.add(node)
+            self._open.replies.note_error(node)
         self._latest = (group, digits)
         self.awaits_body, self.is_listing = True, False
 
     def _read_other(self, line: str) -> None:
         """Read a line that is no reply."""
-        before, self._before = "" if self.awaits_body else self._before, ""
         self.awaits_body = self.is_listing = self._is_closed = False
         said = line.strip()
-        number, _, online = said.partition(" ")
-        if online in _ONLINE and number.isdecimal():
-            self._close(claimed=int(number[:18]))
+        closing = _match_closing(said) if said[:1].isdecimal() else None
+        if closing:
+            self._close(claimed=int(closing[1]))
             self._is_closed = True
-        elif said.rstrip(".") == _NOBODY:
+        elif NOBODY in said and _match_nobody(said):
             self._close()
             self._outputs.append(Output(Output.NOBODY))
             self._is_closed = True
@@ -156,10 +185,11 @@ class TextReader:
         elif _DUPLICATES in said:
             self._open.replies.duplicates.update(_duplicates_in(said))
         elif not (line.startswith('{"') and self._read_json(line)) and not self._read_length(said):
-            self._before = line
-            self._pass_over(line, before)
+            self._pass_over(line)
 
     def _read_body(self, node: str, line: str) -> None:
+        if node in self._open.replies.errors:
+            self._open.replies.note_error(node, line)
         if line in EMPTY:
             self._open.hold(node)
         elif line.startswith("* "):
@@ -190,6 +220,8 @@ class TextReader:
         self._close()
         for node, reply in replies.items():
             self._add(_JSON, *split_node(node), "ERROR" if "error" in reply else "OK")
+            if isinstance(reply, dict) and "error" in reply:
+                self._open.replies.note_error(node, reply["error"])
             if reply == []:
                 self._open.hold(node)
             for item in reply if isinstance(reply, list) else ():
@@ -216,27 +248,72 @@ class TextReader:
         self._lengths[name] = 0 if vhost.isdecimal() else None
         return True
 
-    def _pass_over(self, line: str, before: str) -> None:
+    def _pass_over(self, line: str) -> None:
         """Keep a line that no output consists of, and note what it says of them."""
-        from check_celery_workers.replies.quote import TRACEBACK, is_behind_text, is_unhandled
-
         self._others.append(line[:_OTHERS_LENGTH])
-        if line.startswith("Error:") or (line.startswith(TRACEBACK) and is_unhandled(before)):
-            self._latest = None
-            if self._open:
-                self._open.has_error = True
-            else:
-                self._outputs.append(Output(Output.FAILED))
-        elif (": OK" in line or ": ERROR" in line) and (self._open or any(self._outputs)) and is_behind_text(line):
-            self._open.doubt("a reply stands behind other text on its line")
+        is_traced, self._is_traced = self._is_traced, False
+        if line.startswith(TRACEBACK):
+            self._is_traced, self._latest = True, None
+        elif line.startswith(CHAINED):
+            self._is_chained = True
+        elif is_traced:
+            if is_outermost(line):
+                self._fail(is_certain=True)
+            elif is_of_module(line):
+                self._may_have_failed = True
+            self._is_chained = False
+        elif fails(line):
+            self._fail()
+        elif ": OK" in line or ": ERROR" in line:
+            form = form_behind(line)
+            if form is not None:
+                self._open.behind.add(form)
+
+    def _fail(self, is_certain: bool = False) -> None:
+        """Note that a program failed; if that `is_certain`, whatever replies later is of another one."""
+        self._latest, self._may_have_failed = None, False
+        if self._open:
+            self._open.has_error = True
+            if is_certain:
+                self._close()
+        elif not (self._is_chained and self._outputs and self._outputs[-1].end == Output.FAILED):
+            self._outputs.append(Output(Output.FAILED))
+
+    def _retract(self) -> None:
+        """Take back the replies of the output that is being read: they are none."""
+        self._others.extend(f"{node}: OK"[:_OTHERS_LENGTH] for node in sorted(self._open.replies.nodes()))
+        self._open = Output()
+        if self._awaited:
+            self._awaited.forget()
+            for output in self._outputs:
+                for node in output.replies.nodes():
+                    self._awaited.notice(*split_node(node))
+                    for item in output.bodies.get(node) or ():
+                        self._awaited.hear(node, item)
 
     def _close(self, claimed: int | None = None) -> None:
         """End the output that is being read; before its first reply, what was noted is of the next one."""
-        self._latest = None
+        self._latest, self._may_have_failed = None, False
+        if claimed is not None:
+            claimed = self._interleaved(claimed)
         self._open.close(self._question, claimed)
         if self._open:
             self._outputs.append(self._open)
             self._open = Output()
+
+    def _interleaved(self, claimed: int) -> int:
+        """Return how many replies it claims itself: if hosts were asked side by side, others stand before it."""
+        more = self._open.lines - claimed
+        if more >= 0:
+            self._surplus += more
+            return claimed
+        if self._surplus + more < 0:
+            return claimed
+        self._surplus += more
+        for output in self._outputs:
+            # The same node replied to several who asked.
+            output.replies.duplicates.clear()
+        return self._open.lines
 
 
 def _duplicates_in(line: str) -> list[str]:

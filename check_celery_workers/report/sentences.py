@@ -11,6 +11,7 @@ from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, index_of, natural, node_name, printable
 from check_celery_workers.replies.output import Replies
 from check_celery_workers.replies.question import ACTIVE, LENGTHS, STATS, Question
+from check_celery_workers.replies.quote import quotable
 from check_celery_workers.threshold import Threshold
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
@@ -105,7 +106,7 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
 
 
 _CAUSES: dict[str, Callable[..., str]] = {
-    Cause.ERROR: lambda: "it answered ERROR",
+    Cause.ERROR: lambda said: f"it answered {quotable(said, 150) if said else 'ERROR'}",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
     Cause.SILENT: lambda question: f"it did not answer to {question.name}",
     Cause.OVERDUE: lambda task, seconds, count: (

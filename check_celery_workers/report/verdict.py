@@ -84,6 +84,8 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     """
     if doubt.question and not doubt.problem:
         return sentences.untold(doubt.question, doubt.silent, comparison)
+    if _nobody_answered(comparison) and not doubt.question:
+        return _why_nobody(doubt, comparison)
     words = doubt.problem
     silent = _silent(doubt, comparison)
     expected, replied = comparison.inventory.least_workers, comparison.replies.count
@@ -104,9 +106,22 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     return f"{words}: {doubt.reason}" if doubt.reason else words
 
 
+def _nobody_answered(comparison: Comparison) -> bool:
+    return not (comparison.replies.count or comparison.beats)
+
+
+def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
+    """Return the reason first, where there is one: "The module shop was not found (celery ended with exit status 2)"."""
+    failure = comparison.inquiry.asked[0].texts[-1].failure
+    if doubt.reason:
+        return f"{doubt.reason} ({failure})" if failure else doubt.reason
+    return f"{doubt.problem}, no worker had answered" if doubt.counts else doubt.problem
+
+
 def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
     """Return those of whom nobody can know whether they are missing, as findings."""
-    if not doubt.counts:
+    if not doubt.counts or (_nobody_answered(comparison) and not doubt.question):
+        # That all of them are silent says nothing.
         return []
     if doubt.question:
         noun = "beat" if doubt.question is PING else "worker"

@@ -12,15 +12,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from check_celery_workers.errors import CannotJudge, EndedBadly, SourceError
+from check_celery_workers.errors import CannotJudge, EndedBadly, SaidNothing, SourceError
 from check_celery_workers.node import printable
 from check_celery_workers.sources.signals import Signals, pipe
 from check_celery_workers.sources.stream import CHUNK, LONGEST_LINE, Lines, Source, until
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
-# For how many seconds a child may write on when the command itself has ended.
-_LATE = 0.5
 # Ends a process group when its standard input ends, that is, when the plugin does.
 _GUARD = 'read -r _; kill -INT -"$1"; sleep 1; kill -KILL -"$1"'
 
@@ -32,8 +30,6 @@ class Command(Source):
     SIGINT alone, and whoever started the plugin may have ignored it. PYTHONUNBUFFERED=1 is set, because Celery before 5
     does not flush what it prints into a pipe.
     """
-
-    ends_by_itself = True
 
     def __init__(self, argv: Sequence[str], deadline: float, bodies_follow: bool = False) -> None:
         """`deadline` is a time of `time.monotonic`, in seconds; for `bodies_follow` see Source."""
@@ -81,27 +77,37 @@ class Command(Source):
         poll = select.poll()
         for fd in (self._signals.fd, *lines):
             poll.register(fd, select.POLLIN)
-        late = math.inf
+        said = False
         while True:
-            poll.poll(until(min(self._deadline, self._settles(lines), late)))
+            poll.poll(until(min(self._deadline, self._settles(lines))))
             self._signals.drain()
             self._raise_if_ending()
             # Asked before the pipes are read, to the end of what it printed.
-            if late == math.inf and self._process.poll() is not None:
-                late = time.monotonic() + _LATE
-            yield from _read(lines, poll)
+            self.has_ended = self._process.poll() is not None
+            for text in _read(lines, poll):
+                said = said or bool(text)
+                yield text
+            if self.has_ended:
+                # Who reads may have enough.
+                yield ""
             now = time.monotonic()
-            if late < math.inf:
-                # Its children may write on for a moment, or hold the pipes open for ever.
-                if not lines or now >= min(self._deadline, self._settled, late):
-                    break
-            elif now >= self._settles(lines):
+            if self.has_ended and (not lines or now >= self._settled):
+                break
+            if now >= self._settles(lines):
+                self.was_stopped = True
                 return
-            elif now >= self._deadline:
-                raise SourceError(f"{self._name} did not end before the timeout")
+            if now >= self._deadline:
+                if not self.has_ended:
+                    raise SourceError(f"{self._name} did not end before the timeout")
+                self._raise_if_failed()
+                raise SourceError(f"{self._name} ended, but something that it started did not before the timeout")
         for pending in lines.values():
-            yield pending.rest()
+            rest = pending.rest()
+            said = said or bool(rest)
+            yield rest
         self._raise_if_failed()
+        if not said:
+            raise SaidNothing(f"{self._name} said nothing, and Celery always says something")
 
     def _settles(self, lines: Mapping[int, Lines]) -> float:
         """Return when to stop reading: not in a line that has begun, since the list of a worker may go on in it."""

@@ -83,8 +83,11 @@ class TextSource:
         try:
             with source:
                 for text in source:
-                    reader.feed(text)
-                    if self._progress:
+                    if text:
+                        reader.feed(text)
+                    if source.has_ended and reader.is_whole:
+                        source.settle(0.0)
+                    if text and self._progress:
                         self._progress.note(text)
                         self._progress.count(*((awaited.replied, awaited.expected) if awaited else (0, 0)))
                     # A reply has arrived when the lines below it have.
@@ -96,7 +99,7 @@ class TextSource:
                         source.settle(max(settle, _GRACE) if reader.awaits_body or reader.is_listing else settle)
         except SourceError as error:
             failure = error
-        return reader.finish(failure, whole=source.ends_by_itself and failure is None)
+        return reader.finish(failure, whole=source.was_stopped)
 
 
 def _awaited(question: Question | None, inventory: Inventory | None, inquiry: Inquiry) -> Awaited | None:

@@ -18,7 +18,8 @@ LONGEST_LINE = 64 << 20
 class Source:
     """Where status text comes from: a context manager, to be read once."""
 
-    ends_by_itself = False  # the end of the text is where it should be, if no SourceError is raised
+    has_ended = False  # what prints the text has ended, though somebody may still hold it open
+    was_stopped = False  # it was not read to its end, since it was enough
     bodies_follow = False  # every node of the text is known to have a line below it
 
     def __enter__(self) -> Source:

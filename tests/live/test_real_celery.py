@@ -172,7 +172,7 @@ def test_crit_none_at_all() -> None:
 def test_unknown_broker_gone() -> None:
     with Fleet(broker="redis://127.0.0.1:1/0") as unreachable:
         assert check(unreachable, unreachable.status_command("-t", "1"), *EXPECTED) == (
-            "CELERY WORKERS UNKNOWN - no worker's answer in the status text: Error: Could not connect"
+            "CELERY WORKERS UNKNOWN - Error: Could not connect"
             " to the message broker. Please make sure your broker (e.g., RabbitMQ or Redis) is"
             " running and the connection settings are correct."
             " Reason: Error 111 connecting to 127.0.0.1:1. Connection refused.\n"
@@ -184,6 +184,6 @@ def test_unknown_no_such_app() -> None:
     celery = (sys.executable, "-m", "celery", "-A", "nosuchapp")
     with Fleet(celery=celery) as misconfigured:
         assert check(misconfigured, misconfigured.status_command("-t", "1"), *EXPECTED) == (
-            "CELERY WORKERS UNKNOWN - no worker's answer in the status text: The module nosuchapp was not found.\n"
+            "CELERY WORKERS UNKNOWN - The module nosuchapp was not found.\n"
             "exit code 3\n"
         )
