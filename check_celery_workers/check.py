@@ -15,6 +15,7 @@ from check_celery_workers.plugin import OK, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.question import (
+    ACTIVE,
     ACTIVE_QUEUES,
     LENGTHS,
     PING,
@@ -95,7 +96,10 @@ def _ask(settings: Settings, wanted: Inventory, progress: Progress | None = None
     questions = questions or (ACTIVE_QUEUES,)
     # A stream ends by itself: nobody waits for what is still to come.
     awaited = wanted if settings.command and wanted else None
-    reader = Reader(TextSource(partial(_open, settings), progress).ask, settings.deadline, settings.attempts)
+    # Of everybody who lists nothing nobody knows what he was asked.
+    assumed = ACTIVE_QUEUES if wanted.queues and not settings.task_limit else ACTIVE
+    source = TextSource(partial(_open, settings), progress, assumed)
+    reader = Reader(source.ask, settings.deadline, settings.attempts)
     return reader.read(asked_by(settings.command, questions), awaited, settings.settle)
 
 

@@ -75,7 +75,8 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
             comparison.undecided.append(name)
         elif limit.side_of(count):
-            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.CONSUMERS, count, limit), noun="queue")
+            cause = Cause(Cause.CONSUMERS, count, limit, bool(replies.maybe_without_queue))
+            yield Finding("queues", Finding.QUEUE, name, cause, noun="queue")
 
 
 def _refuse_several(name: str, consumers: Collection[str]) -> None:

@@ -66,7 +66,7 @@ class Answers:
         """Return the output, now that nothing more is awaited."""
         if not self._output:
             return Output(Output.NOBODY)
-        self._output.close(self.question, whole=True)
+        self._output.close(self.question, self.question, whole=True)
         return self._output
 
     def _add(self, node: str, reply: object, seen: set[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.node import Group, node_name, split_node
 from check_celery_workers.replies.item import Item, Queue, Task
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
+from check_celery_workers.replies.question import ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
@@ -32,6 +32,8 @@ class Replies:
         # What those said that replied ERROR, as far as they did.
         self.causes: dict[str, str] = {}
         self.without_queue: set[str] = set()
+        # Who consumes from no queue, unless something else was asked.
+        self.maybe_without_queue: set[str] = set()
         self.told: dict[Question, dict[str, list[Item]]] = {}
         # How many messages wait in a queue; None: the broker has no queue of this name.
         self.lengths: dict[str, int | None] = {}
@@ -46,6 +48,7 @@ class Replies:
         self.errors |= other.errors
         self.causes.update(other.causes)
         self.without_queue |= other.without_queue
+        self.maybe_without_queue |= other.maybe_without_queue
         for question, listed in other.told.items():
             told = self.told.setdefault(question, {})
             for node, items in listed.items():
@@ -167,15 +170,17 @@ class Output:
         """Return all that was listed."""
         return [item for body in self.bodies.values() for item in body or ()]
 
-    def close(self, asked: Question | None, claimed: int | None = None, whole: bool = False) -> None:
+    def close(self, asked: Question | None, assumed: Question, claimed: int | None = None, whole: bool = False) -> None:
         """Note that nothing more comes, and what that makes of it.
 
-        asked: what Celery was asked, if known; claimed: how many nodes its closing line counts, None without one
+        asked: what Celery was asked, if known; assumed: what else, if nobody lists anything
+        claimed: how many nodes its closing line counts, None without one
         whole: it is known that no closing line is lacking
         """
-        self.question = asked or self._shown()
+        self.question = asked or self._shown(assumed)
         if self.question is ACTIVE_QUEUES:
-            self.replies.without_queue |= self.empty
+            is_sure = asked or self.items()
+            (self.replies.without_queue if is_sure else self.replies.maybe_without_queue).update(self.empty)
         for node, body in self.bodies.items():
             if body == [] and self.question and node not in self.unread:
                 self.replies.tell(self.question, node)
@@ -195,8 +200,8 @@ class Output:
         self.end = self.FAILED if failed else self.CUT if self.problem else closed
         self.hides = self.hides and self.end == self.CUT
 
-    def _shown(self) -> Question | None:
-        """Return the question that what is listed shows; where nobody listed anything, `active` is assumed."""
+    def _shown(self, assumed: Question) -> Question | None:
+        """Return the question that what is listed shows, what is assumed where everybody listed nothing."""
         shown = {Question.answered_by(item) for item in self.items()}
-        assumed = ACTIVE if not shown and [] in self.bodies.values() else None
-        return next((question for question in QUESTIONS if question in shown), assumed)
+        nothing = assumed if not shown and [] in self.bodies.values() else None
+        return next((question for question in QUESTIONS if question in shown), nothing)

@@ -38,7 +38,7 @@ from check_celery_workers.replies.failure import (
 from check_celery_workers.replies.inquiry import Text
 from check_celery_workers.replies.item import EMPTY, Item, read_item, read_json, read_line
 from check_celery_workers.replies.output import ARROW_5, Output
-from check_celery_workers.replies.question import Question
+from check_celery_workers.replies.question import ACTIVE, Question
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.
@@ -61,11 +61,16 @@ _OTHERS_KEPT, _OTHERS_LENGTH = 500, 1000
 class TextReader:
     """Reads a text, in pieces of whole lines, to its outputs."""
 
-    def __init__(self, question: Question | None = None, awaited: Awaited | None = None) -> None:
-        """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes."""
+    def __init__(
+        self, question: Question | None = None, awaited: Awaited | None = None, assumed: Question = ACTIVE
+    ) -> None:
+        """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes.
+
+        assumed: what was asked if nobody lists anything
+        """
         self.awaits_body = False  # whether the last line was that of a node, so that what it replied may still come
         self.is_listing, self.listed = False, 0  # whether it was an item of a list, which may go on; how many there are
-        self._question, self._awaited = question, awaited
+        self._question, self._awaited, self._assumed = question, awaited, assumed
         self._outputs: list[Output] = []
         self._open = Output()
         self._latest: tuple[Group, str] | None = None
@@ -132,7 +137,7 @@ class TextReader:
             output.doubt("its last line breaks off", at_end=True)
         lacks_body = (self.awaits_body and output.bodies) or (breaks_off and self._unended.startswith("    "))
         output.hides = output.hides or bool(self._latest and lacks_body)
-        output.close(self._question, whole=whole)
+        output.close(self._question, self._assumed, whole=whole)
         if output or output.end == Output.CUT or output.replies.duplicates:
             self._outputs.append(output)
         if self._lengths:
@@ -172,11 +177,11 @@ class TextReader:
         """Read a line that is no reply."""
         self.awaits_body = self.is_listing = self._is_closed = False
         said = line.strip()
-        closing = _match_closing(said) if said[:1].isdecimal() else None
+        closing = _match_closing(line) if line[:1].isdecimal() else None
         if closing:
             self._close(claimed=int(closing[1]))
             self._is_closed = True
-        elif NOBODY in said and _match_nobody(said):
+        elif NOBODY in line and _match_nobody(line):
             self._close()
             self._outputs.append(Output(Output.NOBODY))
             self._is_closed = True
@@ -296,7 +301,7 @@ class TextReader:
         self._latest, self._may_have_failed = None, False
         if claimed is not None:
             claimed = self._interleaved(claimed)
-        self._open.close(self._question, claimed)
+        self._open.close(self._question, self._assumed, claimed)
         if self._open:
             self._outputs.append(self._open)
             self._open = Output()

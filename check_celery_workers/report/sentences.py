@@ -114,8 +114,9 @@ _CAUSES: dict[str, Callable[..., str]] = {
         + (f", {count:,} tasks over their limit" if count > 1 else "")
     ),
     Cause.OFF_LIMIT: lambda number, limit: f"{number:,} instead of {limit.wanted(number)}",
-    Cause.CONSUMERS: lambda number, limit: (
+    Cause.CONSUMERS: lambda number, limit, is_assumed: (
         f"is consumed by {count_of(number, 'worker')} instead of {limit.wanted(number)}"
+        + (", or this is not what inspect active_queues prints" if is_assumed else "")
     ),
     Cause.BACKLOG: lambda number, crossed: f"has a backlog of {count_of(number, 'task')}, {_off(crossed, number)}",
     Cause.NOT_THERE: lambda: "does not exist",

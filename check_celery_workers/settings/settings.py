@@ -14,6 +14,7 @@ from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import NEEDED_FOR, has_placeholder, is_given
 from check_celery_workers.settings.options import GRACE, REPLY, SETTLE, parser
+from check_celery_workers.sources.stream import decode
 from check_celery_workers.threshold import Threshold
 
 # Words of a status command that somebody wrote without the -- before it.
@@ -51,7 +52,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         if argument.endswith("--") and re.fullmatch("-[a-zA-Z]+--|--[a-z-]+=--", argument):
             raise UsageError(f"{argument}: -- is not a value (see --help)")
     # Names are compared as UTF-8, whatever the locale has made of them.
-    own = [os.fsencode(argument).decode("utf-8", "surrogateescape") for argument in own]
+    own = [decode(os.fsencode(argument)) for argument in own]
     forgotten = next((word for word in own if not command and word.rpartition("/")[2] in _COMMANDS), None)
     try:
         settings = parser().parse_intermixed_args(own, Settings())

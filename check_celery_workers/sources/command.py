@@ -52,7 +52,9 @@ class Command(Source):
                 )
             except OSError as error:
                 name = os.devnull if error.filename == os.devnull and error.errno == errno.ENOENT else self._name
-                raise CannotJudge(f"{name} cannot be started: {error.strerror}") from None
+                lacking = _interpreter(self._argv[0]) if error.errno == errno.ENOENT else ""
+                why = f"its interpreter {lacking} is not there" if lacking else error.strerror
+                raise CannotJudge(f"{name} cannot be started: {why}") from None
             cleanup.callback(self._stop)
             with contextlib.suppress(OSError):
                 _start_guard(self._process.pid, guard)
@@ -158,6 +160,20 @@ class Command(Source):
             poll.poll(20)
             self._signals.drain()
         return False
+
+
+def _interpreter(program: str) -> str:
+    """Return what the first line of a script that is there wants it to be run by, "" if it is not there."""
+    from shutil import which
+
+    try:
+        with open(program if "/" in program else which(program) or program, "rb") as script:
+            first = script.readline(1000)
+    except OSError:
+        return ""
+    return (
+        printable(first[2:].split()[0].decode("utf-8", "replace")) if first[:2] == b"#!" and first[2:].split() else ""
+    )
 
 
 def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:
