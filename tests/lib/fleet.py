@@ -385,6 +385,14 @@ class Fleet:
         options = (f"--args={json.dumps(arguments)}", f"--queue={queue}", f"--serializer={self.serializer}")
         self.text("call", task, *options)
 
+    def send_many(self, task: str, count: int, *arguments: object, **options: object) -> None:
+        """Send a task so many times, all at once, with these options of apply_async."""
+        send = f"app.send_task({task!r}, {arguments!r}, serializer={self.serializer!r}, **{options!r})"
+        code = f"from proj import app\nfor _ in range({count}): {send}"
+        sent = run_merged(self.celery[0], "-c", code, cwd=self.directory, env=self.environment)
+        if sent.returncode:
+            raise RuntimeError(f"{task} was not sent:\n{sent.stdout}")
+
     def started(self, task: str) -> list[int]:
         """Return for each time that a task of this name was started the ID of the process that did it."""
         with suppress(FileNotFoundError):
