@@ -1,8 +1,9 @@
-"""Workers of Celery 3.1, in Python 2.7, and of 4.4 on a real Redis: who starts no task, and who is of before a release."""
+"""Workers of Celery 3.1, in Python 2.7, and of 4.4 on Redis: who starts no task, and who is older than a release."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from brokers import Redis
 from celeries import Release, releases
 from deployment import Deployment, undated, wait_until_old
 from fleet import Fleet
+from listening import listening
+from processes import DEADLINE, wait_for
 from running import CRITICAL, OK, UNKNOWN, Outcome, perfdata, run
 from stalling import stopped_pool, wait_until_held, wait_until_scheduled
 
@@ -28,17 +31,26 @@ FETCHED = 8
 
 
 class Site(NamedTuple):
-    """A worker of two processes, and the version of its Celery."""
+    """A worker of two processes, the version of its Celery, and its broker."""
 
     celery: str
     fleet: Fleet
+    broker: Redis
+
+    def words(self, *arguments: str) -> tuple[str, ...]:
+        options = json.dumps({"fanout_prefix": False} if self.celery == "3.1" else {})
+        broker = ("--broker", self.broker.url, "--broker-options", options)
+        return (WORKER, "-t", "200", "--settle", "0", *arguments, *broker)
 
     def check(self, *arguments: str) -> Outcome:
         """Run the plugin over the broker, with AGE for how long ago something was."""
-        options = {"fanout_prefix": False} if self.celery == "3.1" else {}
-        broker = ("--broker", self.fleet.broker, "--broker-options", json.dumps(options))
-        said = run(WORKER, "-t", "200", "--settle", "0", *arguments, *broker).timeless
+        said = run(*self.words(*arguments)).timeless
         return said._replace(output=undated(said.output))
+
+    def published(self) -> int:
+        """Return how many messages Redis was given for all of those who listen."""
+        told = "".join(self.broker.ask("INFO", "commandstats"))
+        return int(re.findall(r"cmdstat_publish:calls=(\d+)", told)[0])
 
 
 @pytest.fixture(scope="module", params=CELERIES, ids=[old.celery for old in CELERIES])
@@ -48,12 +60,13 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if not Redis.installed():
         pytest.skip(f"needs {Redis.package}: apt-get install {Redis.package}")
     environment = old.install(tmp_path_factory.mktemp("packages"))
+    broker = Redis(tmp_path_factory.mktemp("redis"))
     with (
-        Redis(tmp_path_factory.mktemp("redis")) as broker,
+        broker,
         Fleet(broker=broker.url, celery=old.command, environment=environment) as fleet,
     ):
         start(fleet)
-        yield Site(old.celery, fleet)
+        yield Site(old.celery, fleet, broker)
 
 
 def start(fleet: Fleet) -> None:
@@ -110,3 +123,16 @@ def test_started_before_a_release(site: Site, tmp_path: Path) -> None:
     site.fleet.kill(WORKER)
     start(site.fleet)
     assert site.check(*now) == well()
+
+
+def test_ok_all_questions_reach_the_worker_at_once(site: Site) -> None:
+    """On Redis a worker of 3.1 reads one of them, and the others when it gets another message."""
+    before = site.published()
+    site.fleet.freeze(WORKER)
+    with listening(*site.words(*STALL, "--task-limit", "600")) as plugin:
+        try:
+            wait_for(lambda: site.published() >= before + 3, "not all questions are asked")
+        finally:
+            site.fleet.thaw(WORKER)
+        said = Outcome(*plugin.finish(DEADLINE)).timeless
+    assert said == well(backlog="0;;;0", oldest_task="0s;;;0")
