@@ -135,4 +135,4 @@ def test_ok_all_questions_reach_the_worker_at_once(site: Site) -> None:
         finally:
             site.fleet.thaw(WORKER)
         said = Outcome(*plugin.finish(DEADLINE)).timeless
-    assert said == well(backlog="0;;;0", oldest_task="0s;;;0")
+    assert said == well(backlog="0;;;0", oldest_task="0.0s;;;0")
