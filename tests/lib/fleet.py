@@ -267,15 +267,20 @@ class Fleet:
         self._temporary.cleanup()
 
     def start(
-        self, *nodes: str, pool: str = "solo", concurrency: int = 1, queues: Sequence[str] = (DEFAULT_QUEUE,)
+        self,
+        *nodes: str,
+        pool: str = "solo",
+        concurrency: int = 1,
+        queues: Sequence[str] = (DEFAULT_QUEUE,),
+        options: Sequence[str] = (),
     ) -> None:
-        """Start a worker for each name, all at once, and return when every one answers.
+        """Start a worker for each name, all at once, and return when every one answers; `options` are further ones.
 
         A worker of the pool "solo" does not answer while it runs a task; one of "prefork" does.
         """
         self._create_exchanges(*queues)
-        options = ("-l", "INFO", "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues), *WORKER_OPTIONS)
-        workers = [self._spawn(node, "worker", "-n", node, *options) for node in nodes]
+        words = ("-l", "INFO", "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues), *WORKER_OPTIONS, *options)
+        workers = [self._spawn(node, "worker", "-n", node, *words) for node in nodes]
         wait_for(lambda: all(worker.is_ready() for worker in workers), f"not all of {nodes} are ready")
         self._wait_until_answering(*nodes)
 
@@ -323,6 +328,11 @@ class Fleet:
     def pid(self, node: str) -> int:
         """Return the process ID of a worker of this name, the newest; its process group has the same."""
         return self._newest(node).process.pid
+
+    def pool(self, node: str) -> list[int]:
+        """Return the IDs of the pool processes of a worker of this name, the newest."""
+        pid = self.pid(node)
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
     def freeze(self, node: str) -> None:
         """Stop a worker of this name, the newest, so that it hangs."""
