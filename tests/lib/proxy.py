@@ -123,7 +123,8 @@ class Proxy:
         if not data:
             self._selector.unregister(one)
         if one in self._kept:
-            self._kept[one].append(data)
+            # Who has gone asks for nothing any more: kombu gives such a connection up after 48 seconds.
+            self._kept[one] = [*self._kept[one], data] if data else [b""]
         elif not self.is_deaf.is_set():
             self._send_on(one, data)
         if is_client and self._after and self._after in sent:
