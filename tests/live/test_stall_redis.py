@@ -429,7 +429,7 @@ def test_crit_a_worker_is_deaf_beside_one_that_works_off_the_same_queue(site: Si
         )
     else:
         count = 1 + (other == "expected")
-        expected = stalls(cause, "deaf@a", count=count, online=2, backlog="N")
+        expected = stalls(cause, "deaf@a", count=count, online=count, backlog="N")
     assert said == expected
 
 
@@ -465,8 +465,9 @@ def test_a_deaf_worker_that_nothing_expects_is_not_watched(site: Site, other: st
         details.insert(0, "WARNING: unexpected is 1 (warning 0, critical ~:)")
         top.append("Worker deaf@a was unexpectedly present")
     else:
-        top = well(online=2, backlog=5).output.splitlines()
-    more = [*top, "Online on a: 2 workers, deaf@a, well@a", *queues, *details]
+        top, queues = well(online=1, backlog=5).output.splitlines(), ["Queue well: 1 worker"]
+    online = "2 workers, deaf@a, well@a" if other == "unexpected" else "1 worker, well@a"
+    more = [*top, f"Online on a: {online}", *queues, *details]
     assert lines[: len(more)] == more
     assert said.code == (WARNING if other == "unexpected" else OK)
 

@@ -187,6 +187,8 @@ class Broker:
         answers.tell(awaited)
         # Who has answered to the first question in the last moment answers to the others right behind that.
         is_later = question.kind and question is not self._questions[0]
+        # Who answers to a later question is known: nobody else is awaited.
+        settle = 0.0 if is_later else settle
         end = min(max(self._end, time.monotonic() + _LATER) if is_later else self._end, self._deadline)
         again = time.monotonic() + _AGAIN if is_later else math.inf
         while not self._aside.is_ending:
