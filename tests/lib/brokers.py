@@ -128,7 +128,8 @@ class Redis(Broker):
         """`options` are those of redis-server; `password` is that of the user "default"."""
         super().__init__(directory)
         self._options = (*options, *(("--requirepass", password) if password else ()))
-        self._environment = {**os.environ, "REDISCLI_AUTH": password}
+        # An empty one would be refused, and no database selected.
+        self._environment = {**os.environ, **({"REDISCLI_AUTH": password} if password else {})}
         user = f":{quote(password, safe='')}@" if password else ""
         self.url = f"redis://{user}127.0.0.1:{self.port}/0"
 

@@ -267,15 +267,20 @@ class Fleet:
         self._temporary.cleanup()
 
     def start(
-        self, *nodes: str, pool: str = "solo", concurrency: int = 1, queues: Sequence[str] = (DEFAULT_QUEUE,)
+        self,
+        *nodes: str,
+        pool: str = "solo",
+        concurrency: int = 1,
+        queues: Sequence[str] = (DEFAULT_QUEUE,),
+        options: Sequence[str] = (),
     ) -> None:
-        """Start a worker for each name, all at once, and return when every one answers.
+        """Start a worker for each name, all at once, and return when every one answers; `options` are further ones.
 
         A worker of the pool "solo" does not answer while it runs a task; one of "prefork" does.
         """
         self._create_exchanges(*queues)
-        options = ("-l", "INFO", "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues), *WORKER_OPTIONS)
-        workers = [self._spawn(node, "worker", "-n", node, *options) for node in nodes]
+        words = ("-l", "INFO", "-P", pool, "-c", str(concurrency), "-Q", ",".join(queues), *WORKER_OPTIONS, *options)
+        workers = [self._spawn(node, "worker", "-n", node, *words) for node in nodes]
         wait_for(lambda: all(worker.is_ready() for worker in workers), f"not all of {nodes} are ready")
         self._wait_until_answering(*nodes)
 
@@ -323,6 +328,11 @@ class Fleet:
     def pid(self, node: str) -> int:
         """Return the process ID of a worker of this name, the newest; its process group has the same."""
         return self._newest(node).process.pid
+
+    def pool(self, node: str) -> list[int]:
+        """Return the IDs of the pool processes of a worker of this name, the newest."""
+        pid = self.pid(node)
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
     def freeze(self, node: str) -> None:
         """Stop a worker of this name, the newest, so that it hangs."""
@@ -384,6 +394,14 @@ class Fleet:
         """Send "proj.nap", which takes a number of seconds, or "proj.endless" to a queue."""
         options = (f"--args={json.dumps(arguments)}", f"--queue={queue}", f"--serializer={self.serializer}")
         self.text("call", task, *options)
+
+    def send_many(self, task: str, count: int, *arguments: object, **options: object) -> None:
+        """Send a task so many times, all at once, with these options of apply_async."""
+        send = f"app.send_task({task!r}, {arguments!r}, serializer={self.serializer!r}, **{options!r})"
+        code = f"from proj import app\nfor _ in range({count}): {send}"
+        sent = run_merged(self.celery[0], "-c", code, cwd=self.directory, env=self.environment)
+        if sent.returncode:
+            raise RuntimeError(f"{task} was not sent:\n{sent.stdout}")
 
     def started(self, task: str) -> list[int]:
         """Return for each time that a task of this name was started the ID of the process that did it."""

@@ -3,6 +3,11 @@
 with Proxy(broker.port) as proxy:
     proxy.go_deaf_before(b"PUBLISH")
     use(proxy.port)
+
+with Proxy(broker.port) as proxy:
+    proxy.keep_back(b"BRPOP")
+    wait_for(lambda: proxy.keeps_back, "nobody asks for messages")
+    proxy.let_through()
 """
 
 from __future__ import annotations
@@ -26,7 +31,8 @@ class Proxy:
         self.port = int(self._listener.getsockname()[1])
         self._peers: dict[socket.socket, socket.socket] = {}
         self._clients: set[socket.socket] = set()
-        self._before = self._after = b""
+        self._before = self._after = self._kept_back = b""
+        self._kept: dict[socket.socket, list[bytes]] = {}
         self._tails: dict[socket.socket, bytes] = {}
         self._selector = selectors.DefaultSelector()
         self._ended = threading.Event()
@@ -43,6 +49,19 @@ class Proxy:
     def go_deaf_after(self, question: bytes) -> None:
         """Let nothing through once a client has sent this, which comes through."""
         self._after = question
+
+    def keep_back(self, question: bytes) -> None:
+        """Let nothing through on a connection from when a client sends this there; the others go on."""
+        self._kept_back = question
+
+    @property
+    def keeps_back(self) -> bool:
+        """Whether a client has sent what is kept back, with all that comes after it on that connection."""
+        return bool(self._kept)
+
+    def let_through(self) -> None:
+        """Let go on where something was kept back, which comes through as well."""
+        self._kept_back = b""
 
     def hear(self) -> None:
         """Let new connections through again; those that there were stay as they are."""
@@ -66,6 +85,8 @@ class Proxy:
 
     def _run(self) -> None:
         while not self._ended.is_set():
+            if not self._kept_back:
+                self._send_what_was_kept()
             for key, _ in self._selector.select(0.05):
                 one = key.fileobj
                 assert isinstance(one, socket.socket)
@@ -76,7 +97,11 @@ class Proxy:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
-        server = socket.create_connection(("127.0.0.1", self.target))
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target))
+        except OSError:
+            client.close()
+            return
         self._clients.add(client)
         for one, peer in ((client, server), (server, client)):
             self._peers[one] = peer
@@ -92,13 +117,28 @@ class Proxy:
         is_client = one in self._clients
         if is_client and self._before and self._before in sent:
             self.go_deaf()
+        if is_client and self._kept_back and self._kept_back in sent:
+            for end in (one, self._peers[one]):
+                self._kept.setdefault(end, [])
         if not data:
             self._selector.unregister(one)
-        if not self.is_deaf.is_set():
-            with suppress(OSError):
-                if data:
-                    self._peers[one].sendall(data)
-                else:
-                    self._peers[one].shutdown(socket.SHUT_WR)
+        if one in self._kept:
+            # Who has gone asks for nothing any more: kombu gives such a connection up after 48 seconds.
+            self._kept[one] = [*self._kept[one], data] if data else [b""]
+        elif not self.is_deaf.is_set():
+            self._send_on(one, data)
         if is_client and self._after and self._after in sent:
             self.go_deaf()
+
+    def _send_on(self, one: socket.socket, data: bytes) -> None:
+        with suppress(OSError):
+            if data:
+                self._peers[one].sendall(data)
+            else:
+                self._peers[one].shutdown(socket.SHUT_WR)
+
+    def _send_what_was_kept(self) -> None:
+        kept, self._kept = self._kept, {}
+        for one, pieces in kept.items():
+            for data in pieces:
+                self._send_on(one, data)

@@ -26,6 +26,9 @@ from check_celery_workers.sources.watching import PATIENCE
 _QUIET = 3.0
 # For how many seconds at least to wait for a later question: its replies come right behind those to the first.
 _LATER = 2.0
+# After how many seconds whoever lacks is asked again: on Redis a worker of Celery 3.1 reads one of the messages that
+# come at once, and the others when the next one comes.
+_AGAIN = 0.5
 # How many seconds a message to oneself may take, and how many it may take to leave nothing behind.
 _ECHO = 5.0
 _CLOSING = 2.0
@@ -56,6 +59,7 @@ class Broker:
         self._answers: dict[Question, Answers] = {}
         self._tickets: dict[str, tuple[Answers, set[str]]] = {}
         self._queues: set[Queue] = set()
+        self._present: set[str] = set()  # who has answered to the first question
         self._lacks = False  # whether somebody who is awaited has not answered
         self._end = self._patience = self._deadline = 0.0
 
@@ -89,6 +93,8 @@ class Broker:
         if not self._lock.acquire(timeout=max(_SHARE, self._deadline - time.monotonic())):
             return self._text([], failure)
         answers = self._answers.pop(question, None)
+        if answers and question is self._questions[0]:
+            self._present |= answers.nodes
         # What comes later comes too late.
         self._tickets = {ticket: one for ticket, one in self._tickets.items() if one[0] is not answers}
         self._lock.release()
@@ -109,14 +115,18 @@ class Broker:
         def seek() -> None:
             self._wait_until(at)
             for own in answers:
-                self._tickets[self._connection.ask(own.question, sorted(suspects))] = own, own.begin()
+                self._put(own, sorted(suspects))
             self._connection.measure({queue for queues in suspects.values() for queue in queues}, lengths)
+            again = time.monotonic() + _AGAIN
             end = min(time.monotonic() + PATIENCE, self._deadline - 2 * SLICE)
-            while not self._aside.is_ending and any(suspects.keys() - own.nodes for own in answers):
-                left = end - time.monotonic()
-                if left <= 0:
+            while not self._aside.is_ending and (lacking := [own for own in answers if suspects.keys() - own.nodes]):
+                now = time.monotonic()
+                if now >= end:
                     break
-                self._connection.listen(min(SLICE, left))
+                if now >= again:
+                    self._put(lacking[-1], sorted(suspects.keys() - lacking[-1].nodes))
+                    again = math.inf
+                self._connection.listen(min(SLICE, end - now))
 
         failure = self._do(seek)
         self._tickets = {ticket: one for ticket, one in self._tickets.items() if one[0] not in answers}
@@ -177,11 +187,17 @@ class Broker:
         answers.tell(awaited)
         # Who has answered to the first question in the last moment answers to the others right behind that.
         is_later = question.kind and question is not self._questions[0]
+        # Who answers to a later question is known: nobody else is awaited.
+        settle = 0.0 if is_later else settle
         end = min(max(self._end, time.monotonic() + _LATER) if is_later else self._end, self._deadline)
+        again = time.monotonic() + _AGAIN if is_later else math.inf
         while not self._aside.is_ending:
             left = min(end, self._enough(answers, awaited, settle)) - time.monotonic()
             if left <= 0:
                 break
+            if time.monotonic() >= again and (lacking := self._present - answers.nodes):
+                self._put(answers, sorted(lacking))
+                again = math.inf
             connection.listen(min(SLICE, left))
 
     def _check(self, question: Question, awaited: Awaited | None) -> SourceError | None:
@@ -195,10 +211,12 @@ class Broker:
     def _publish(self, question: Question) -> None:
         """Ask the question, and with the first all others: their replies come while those to the first are awaited."""
         for asked in self._questions if question is self._questions[0] else (question,):
-            ticket = self._connection.ask(asked)
-            answers = self._answers.setdefault(asked, Answers(asked))
-            self._tickets[ticket] = answers, answers.begin()
+            self._put(self._answers.setdefault(asked, Answers(asked)))
         self._end = time.monotonic() + self._patience
+
+    def _put(self, answers: Answers, nodes: Sequence[str] | None = None) -> None:
+        """Ask the question of these answers these workers, None: all."""
+        self._tickets[self._connection.ask(answers.question, nodes)] = answers, answers.begin()
 
     def _enough(self, answers: Answers, awaited: Awaited | None, settle: float | None) -> float:
         """Return when it is enough, a time of `time.monotonic` in seconds, if nobody else replies until then."""
