@@ -43,7 +43,8 @@ from check_celery_workers.replies.question import ACTIVE, Question
 # Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.
 _find_lines = re.compile(
-    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+\s*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
+    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+[^\S\n]*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(.*\S.*)$",
+    re.MULTILINE,
 ).findall
 _ARROW_4, _JSON = "-> ", "{"
 # Something may be glued behind each of these.
@@ -255,7 +256,8 @@ class TextReader:
 
     def _pass_over(self, line: str) -> None:
         """Keep a line that no output consists of, and note what it says of them."""
-        self._others.append(line[:_OTHERS_LENGTH])
+        line = line[:_OTHERS_LENGTH]
+        self._others.append(line)
         is_traced, self._is_traced = self._is_traced, False
         if line.startswith(TRACEBACK):
             self._is_traced, self._latest = True, None

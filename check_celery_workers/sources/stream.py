@@ -13,6 +13,7 @@ from check_celery_workers.node import printable
 CHUNK = 1 << 18
 # What Windows begins a text with.
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 100
 # The JSON of a million workers is one line of 50 MB.
 LONGEST_LINE = 64 << 20
 
@@ -105,7 +106,7 @@ class Lines:
         """Return the lines that this completes, "" for none."""
         if not self._is_begun:
             self._is_begun = True
-            if data.startswith(_UTF16):
+            if data.startswith(_UTF16) and b"\0" in data[:_SAMPLE]:
                 from codecs import getincrementaldecoder
 
                 self._decode_utf16 = getincrementaldecoder("utf-16")("replace").decode
@@ -146,6 +147,13 @@ def decode(line: bytes) -> str:
         return line.decode()
     except UnicodeDecodeError:
         return line.decode("latin-1")
+
+
+def is_writable(fd: int, deadline: float) -> bool:
+    """Wait until some bytes can be written there without waiting, at most until the deadline; return whether they can."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return any(event & (select.POLLOUT | select.POLLERR) for _, event in poll.poll(until(deadline)))
 
 
 def until(deadline: float) -> float:
