@@ -24,4 +24,4 @@ def run():  # type: ignore[no-untyped-def] # noqa: ANN201 -- Python 2 has no ann
 
 
 if __name__ == "__main__":
-    run()
+    run()  # type: ignore[no-untyped-call]
