@@ -724,9 +724,7 @@ def test_where_beats_alone_are_expected_it_says_how_many_of_them_had_answered() 
 
 def test_an_error_instead_of_an_answer_says_nothing_of_a_beat() -> None:
     for expected in (["celerybeat@a"], ["w@a", "celerybeat@a"]):
-        assert check(*expected, text="Error: broken\n") == told(
-            "UNKNOWN - Error: broken"
-        )
+        assert check(*expected, text="Error: broken\n") == told("UNKNOWN - Error: broken")
 
 
 class Celery:

@@ -255,8 +255,7 @@ def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
 
 def test_verbose_shows_the_raw_text_below_an_unknown() -> None:
     assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
-        "CELERY WORKERS UNKNOWN - such ? thing\n"
-        "The status text:\nno\nsuch ? thing\n"
+        "CELERY WORKERS UNKNOWN - such ? thing\nThe status text:\nno\nsuch ? thing\n"
     )
 
 

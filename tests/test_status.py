@@ -130,9 +130,7 @@ def test_a_line_that_is_not_an_answer(line: str) -> None:
 def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -> None:
     _, status = read(f"{line}\n")
     quoted = " ".join(line.replace("|", "?").split())
-    assert doubt(status) == (
-        f"replies stand behind other text on their lines: {quoted}"
-    )
+    assert doubt(status) == (f"replies stand behind other text on their lines: {quoted}")
 
 
 def test_two_replies_on_one_line_are_no_reply_and_make_the_text_doubtful() -> None:

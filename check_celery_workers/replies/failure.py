@@ -32,14 +32,15 @@ _WRAPPER = (
     r"(?:\S*/)?(?:(?:ba|da|k|z|a)?sh|env|timeout|nohup|python[\d.]*|su|doas|docker|podman)(?:\[\d+\])?: (?!warning)|"
     r"\S+: line \d+: |zsh:\d+: |sudo: (?!unable to resolve host)|ssh: |kex_exchange_identification: |"
     r"Connection (?:closed|reset) by .* port |Host key verification failed|\S+@\S+: Permission denied|"
-    r"(?:docker: )?Error response from daemon: |OCI runtime exec failed: |Error from server|Cannot connect to the Docker|"
-    r"service \S+ is not running|error: |(?:Killed|Terminated|Aborted|Segmentation fault|Bus error)\b"
+    r"(?:docker: )?Error response from daemon: |OCI runtime exec failed: |Error from server|"
+    r"Cannot connect to the Docker|service \S+ is not running|error: |"
+    r"(?:Killed|Terminated|Aborted|Segmentation fault|Bus error)\b"
 )
 _SIGNALLED = r".*\b(?:status|code) (?:129|1[3-9]\d|2\d\d)\b"
 _ERROR = r"(?:\S+: |[\d\W]*[\d\W] )?\[?(?:Error|ERROR|error)\b\]?(?:\s*:\s*|\s+|$)(.*)"
 # What only reports that something else ended, or that nobody replied.
 _REPORT = (
-    r"make(?:\[\d+\])?: \*\*\* |Connection to \S+ closed|(?:Error: )?No nodes replied within time constraint|Error ID: |"
+    rf"make(?:\[\d+\])?: \*\*\* |Connection to \S+ closed|(?:Error: )?{NOBODY}|Error ID: |"
     r".*(?:exited|ended|returned|failed|terminated)?\b(?: with|:)? (?:a )?(?:non-zero )?(?:return|exit) (?:code|status)"
 )
 _ADVICE = r"(?i)usage: |(?:type|try|see|note|hint|press) ?:? |.*for further information|.*warning\b|warnings\."

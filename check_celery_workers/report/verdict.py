@@ -111,7 +111,7 @@ def _nobody_answered(comparison: Comparison) -> bool:
 
 
 def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
-    """Return the reason first, where there is one: "The module shop was not found (celery ended with exit status 2)"."""
+    """Return the reason, or else what is wrong: "The module shop was not found (celery ended with exit status 2)"."""
     failure = comparison.inquiry.asked[0].texts[-1].failure
     if doubt.reason:
         return f"{doubt.reason} ({failure})" if failure else doubt.reason
