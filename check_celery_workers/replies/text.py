@@ -188,8 +188,6 @@ class TextReader:
             self._pass_over(line)
 
     def _read_body(self, node: str, line: str) -> None:
-        if node in self._open.replies.errors:
-            self._open.replies.note_error(node, line)
         if line in EMPTY:
             self._open.hold(node)
         elif line.startswith("* "):
@@ -197,6 +195,8 @@ class TextReader:
             self.listed += 1
             self._hear(node, read_line(line))
         else:
+            if node in self._open.replies.errors:
+                self._open.replies.note_error(node, line)
             self._open.bodies.setdefault(node, None)
 
     def _hear(self, node: str, item: Item | None) -> None:

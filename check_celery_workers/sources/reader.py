@@ -85,11 +85,12 @@ class TextSource:
                 for text in source:
                     if text:
                         reader.feed(text)
-                    if source.has_ended and reader.is_whole:
-                        source.settle(0.0)
                     if text and self._progress:
                         self._progress.note(text)
                         self._progress.count(*((awaited.replied, awaited.expected) if awaited else (0, 0)))
+                    if source.has_ended and reader.is_whole:
+                        source.settle(0.0)
+                        continue
                     # A reply has arrived when the lines below it have.
                     arrived = not (reader.awaits_body and source.bodies_follow)
                     if settle is None or not awaited or awaited.missing or not arrived:
