@@ -115,7 +115,8 @@ def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
     failure = comparison.inquiry.asked[0].texts[-1].failure
     if doubt.reason:
         return f"{doubt.reason} ({failure})" if failure else doubt.reason
-    return f"{doubt.problem}, no worker had answered" if doubt.counts else doubt.problem
+    noun = "beat" if comparison.inventory.only_beats_are_expected else "worker"
+    return f"{doubt.problem}, no {noun} had answered" if doubt.counts else doubt.problem
 
 
 def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:

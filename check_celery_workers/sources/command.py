@@ -71,7 +71,7 @@ class Command(Source):
         """
         said = False
         for text in self._texts():
-            said = said or bool(text)
+            said = said or not (text.isspace() or not text)
             yield text
         if self.was_stopped:
             return
