@@ -393,7 +393,7 @@ def test_options_may_stand_before_the_question(words: str) -> None:
 @pytest.mark.parametrize(
     ("script", "headline", "code"),
     [
-        # An exit status of 0 does not say that the output is whole: `kubectl exec` that loses its connection has it too.
+        # A status of 0 does not say that the output is whole: `kubectl exec` that loses its connection ends so too.
         pytest.param("echo '->  w-1@a: OK'", None, UNKNOWN, id="no-closing-line"),
         pytest.param("echo 'w-1@a: OK'", W2_MISSING, CRITICAL, id="no-closing-line-of-Celery-4"),
         pytest.param("echo '->  w-1@a: OK'; exit 3", None, UNKNOWN, id="no-closing-line-and-another-status"),

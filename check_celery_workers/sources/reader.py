@@ -100,7 +100,7 @@ class TextSource:
                         source.settle(max(settle, _GRACE) if reader.awaits_body or reader.is_listing else settle)
         except SourceError as error:
             failure = error
-        return reader.finish(failure, whole=source.was_stopped)
+        return reader.finish(failure, whole=source.was_stopped, ended_well=source.has_ended and not failure)
 
 
 def _awaited(question: Question | None, inventory: Inventory | None, inquiry: Inquiry) -> Awaited | None:

@@ -74,7 +74,7 @@ NOBODY = "Error: No nodes replied within time constraint\n"
 FAILURES = [
     "Error: Could not connect to the message broker. Reason: Error 111\n",
     "Error: Unable to run the `status` command. Reason: Error 111 connecting to 127.0.0.1:6442. Connection refused.\n",
-    'Traceback (most recent call last):\n  File "/usr/bin/celery", line 8, in <module>\nkombu.OperationalError: [Errno 111] refused\n',
+    'Traceback (most recent call last):\n  File "/usr/bin/celery", line 8, in <module>\nOperationalError: refused\n',
     "Usage: celery [OPTIONS] COMMAND [ARGS]...\nTry 'celery --help' for help.\n\nError: No such option '-A'.\n",
 ]
 
