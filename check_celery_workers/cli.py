@@ -33,7 +33,7 @@ def run() -> None:
     sys.unraisablehook = lambda _: None
     try:
         code = main()
-    except BaseException:  # noqa: BLE001 -- an interrupt while it writes
+    except BaseException:
         code = UNKNOWN
     os._exit(code)
 

@@ -731,9 +731,7 @@ def test_a_backlog_stands_where_no_worker_can_be_judged() -> None:
     assert check("w@a", "--backlog-critical", "emails=5", text="Error: broken\n" + declared("emails", 5)) == told(
         "UNKNOWN - Error: broken"
     )
-    assert check("--backlog-critical", "emails=5", text="Error: broken\n") == told(
-        "UNKNOWN - Error: broken"
-    )
+    assert check("--backlog-critical", "emails=5", text="Error: broken\n") == told("UNKNOWN - Error: broken")
     assert check("w@a", "--backlog-critical", "emails=5", text=NOBODY + declared("emails", 6)) == told(
         "CRITICAL - 1 of 1 worker missing, 1 queue backed up",
         "Server a was missing, accounts for 1 missing worker: w@a",
@@ -984,9 +982,7 @@ def test_a_file_with_backlogs_alone_is_an_inventory(tmp_path: Path) -> None:
         NOT_JUDGED,
         numbers=perfdata(missing="0;;0;0;0", online="1;;;0", queues="0;;0;0"),
     )
-    assert check("-f", str(file), text="Error: broken\n") == told(
-        "UNKNOWN - Error: broken"
-    )
+    assert check("-f", str(file), text="Error: broken\n") == told("UNKNOWN - Error: broken")
     assert check("-f", str(file), text=declared("emails", 6)) == told(
         "WARNING - 1 queue backed up: emails",
         "Queue emails has a backlog of 6 tasks, more than 5",

@@ -264,7 +264,7 @@ def test_a_reply_behind_text_hides_no_task() -> None:
 
 
 def test_tasks_may_be_hidden_where_the_closing_line_is_missing_or_counts_more() -> None:
-    whole, another = output(v=EMPTY, w=task("mail", 9e9)), "v@a: OK\n\n1 node online.\n"
+    whole, another = output(v=EMPTY, w=task("mail", 9e9)), '{"v@a": {"ok": "pong"}}\n'
     for text in (whole.replace("\n2 nodes online.\n", ""), whole.replace("2 nodes", "3 nodes")):
         assert check("v@a", "w@a", text=text + another).code == UNKNOWN
     assert check("v@a", "w@a", text=whole + another).code == OK

@@ -418,7 +418,7 @@ def test_verbose_lists_servers_and_queues_in_natural_order() -> None:
 
 
 def test_verbose_names_no_server_where_a_node_has_none() -> None:
-    outcome = check("worker=1", "-v", text='{"worker": {"ok": "pong"}}\n')
+    outcome = check("worker=1", "-v", text="->  worker: OK\n\n1 node online.\n")
     assert outcome.findings == ["Online: 1 worker, worker"]
 
 

@@ -689,7 +689,7 @@ def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() ->
         ),
         pytest.param(
             "w@a",
-            "w@a: OK\n->  laptop: OK\n\n1 node online.\n",
+            "->  w@a: OK\n->  laptop: OK\n\n2 nodes online.\n",
             "Worker laptop was unexpectedly present",
             id="no server",
         ),

@@ -89,7 +89,7 @@ def _failed(text: Text) -> Doubt | None:
     if not any(output.end == Output.FAILED for output in outputs):
         return None
     which = f"one of {len(outputs)} outputs" if len(outputs) > 1 else "the output"
-    return Doubt(str(text.failure) if text.failure else f"{which} failed", text.reason, any(outputs))
+    return Doubt(str(text.failure) if text.failure else f"{which} failed", text.reason)
 
 
 def _failed_last(text: Text) -> Doubt | None:

@@ -24,22 +24,26 @@ CHAINED = ("During handling of the above exception", "The above exception was th
 
 # The outermost frame of a program: a script without .py in its name, or what `python -m`, `-c` and Django start.
 _PROGRAM = (
-    r'\s+File "(?:<(?:string|stdin|frozen runpy)>|(?:.*/)?(?:manage\.py|__main__\.py|runpy\.py|[^/."]+))", line \d+'
+    r'\s+File "(?:(?:<(?:string|stdin)>|(?:.*/)?(?:manage\.py|__main__\.py|[^/."]+))", line \d+, in <module>$|'
+    r'(?:<frozen runpy>|.*/runpy\.py)", line \d+)'
 )
 _MODULE = r'\s+File ".*", line \d+, in <module>$'
+_OVER_128 = r"(?:129|1[3-9]\d|2\d\d)\b"
 # What programs around Celery say of their own failure.
 _WRAPPER = (
-    r"(?:\S*/)?(?:(?:ba|da|k|z|a)?sh|env|timeout|nohup|python[\d.]*|su|doas|docker|podman)(?:\[\d+\])?: (?!warning)|"
-    r"\S+: line \d+: |zsh:\d+: |sudo: (?!unable to resolve host)|ssh: |kex_exchange_identification: |"
-    r"Connection (?:closed|reset) by .* port |Host key verification failed|\S+@\S+: Permission denied|"
-    r"(?:docker: )?Error response from daemon: |OCI runtime exec failed: |Error from server|Cannot connect to the Docker|"
-    r"service \S+ is not running|error: |(?:Killed|Terminated|Aborted|Segmentation fault|Bus error)\b"
+    r"(?:\S*/)?-?(?:(?:ba|da|k|z|a)?sh|env|timeout|nohup|python[\d.]*|su|doas|docker|podman)(?:\[\d+\])?: (?!warning)|"
+    r"\S+: line \d+: (?!warning)|\S+: \d+: (?:\S+: ){0,2}(?:not found|Permission denied|cannot open|Syntax error)|"
+    r"zsh:\d+: |sudo: (?!unable to resolve host)|ssh: |kex_exchange_identification: |"
+    r"Connection (?:closed|reset) by .* port |Host key verification failed|[^\s@]+@\S+: Permission denied|"
+    r"(?:docker: )?Error response from daemon: |OCI runtime exec failed: |Error from server|"
+    r"Cannot connect to the Docker|service \S+ is not running|error: |"
+    rf"command terminated with exit code {_OVER_128}|(?:Killed|Terminated|Aborted|Segmentation fault|Bus error)\b"
 )
-_SIGNALLED = r".*\b(?:status|code) (?:129|1[3-9]\d|2\d\d)\b"
+_SIGNALLED = rf".*\b(?:status|code) {_OVER_128}"
 _ERROR = r"(?:\S+: |[\d\W]*[\d\W] )?\[?(?:Error|ERROR|error)\b\]?(?:\s*:\s*|\s+|$)(.*)"
 # What only reports that something else ended, or that nobody replied.
 _REPORT = (
-    r"make(?:\[\d+\])?: \*\*\* |Connection to \S+ closed|(?:Error: )?No nodes replied within time constraint|Error ID: |"
+    rf"make(?:\[\d+\])?: \*\*\* |Connection to \S+ closed|(?:Error: )?{NOBODY}|Error ID: |"
     r".*(?:exited|ended|returned|failed|terminated)?\b(?: with|:)? (?:a )?(?:non-zero )?(?:return|exit) (?:code|status)"
 )
 _ADVICE = r"(?i)usage: |(?:type|try|see|note|hint|press) ?:? |.*for further information|.*warning\b|warnings\."

@@ -26,7 +26,8 @@ _STRING = r"'((?:[^'\\]|\\.)*)'"
 # Anchored at both ends of the line, with nothing of the arguments between what is anchored and what is taken.
 _QUEUE = rf"\* \{{'name': {_STRING}, 'exchange': \{{.*"
 _TASK_HEAD = rf"\* \{{'id': '([^']*)', 'name': {_STRING}, 'args': "
-_TASK_TAIL = r", 'time_start': ([0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?|None), 'acknowledged': (?:True|False), 'delivery_info': \{.*\}$"
+_START = r"([0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?|None)"
+_TASK_TAIL = rf", 'time_start': {_START}, 'acknowledged': (?:True|False), 'delivery_info': \{{.*\}}$"
 _TAIL_LENGTH = 2000
 # A longer line is read at its ends alone: what a Python literal costs is a hundred times its length.
 _LONGEST_LITERAL = 100_000

@@ -124,13 +124,14 @@ class TextReader:
         """Whether every output by now has come to its end."""
         return self._is_closed and not self._open
 
-    def finish(self, failure: SourceError | None = None, whole: bool = True) -> Text:
+    def finish(self, failure: SourceError | None = None, whole: bool = True, ended_well: bool = False) -> Text:
         """Return the text, which has ended.
 
         failure: how its source failed; whole: it is known from elsewhere that nothing is missing at its end
+        ended_well: what printed it has ended with status 0: a traceback behind it is noise at the exit
         """
         output = self._open
-        if self._may_have_failed:
+        if self._may_have_failed and not (ended_well and self._outputs and not output):
             self._fail()
         begins = bool(output) or self._unended.startswith("->")
         breaks_off = bool(self._unended.strip()) and begins and not (self.awaits_body or self._is_closed)
@@ -194,8 +195,6 @@ class TextReader:
             self._pass_over(line)
 
     def _read_body(self, node: str, line: str) -> None:
-        if node in self._open.replies.errors:
-            self._open.replies.note_error(node, line)
         if line in EMPTY:
             self._open.hold(node)
         elif line.startswith("* "):
@@ -203,6 +202,8 @@ class TextReader:
             self.listed += 1
             self._hear(node, read_line(line))
         else:
+            if node in self._open.replies.errors:
+                self._open.replies.note_error(node, line)
             self._open.bodies.setdefault(node, None)
 
     def _hear(self, node: str, item: Item | None) -> None:
@@ -288,7 +289,9 @@ class TextReader:
 
     def _retract(self) -> None:
         """Take back the replies of the output that is being read: they are none."""
-        self._others.extend(f"{node}: OK"[:_OTHERS_LENGTH] for node in sorted(self._open.replies.nodes()))
+        replies = self._open.replies
+        for node in sorted(replies.nodes()):
+            self._others.append(f"{node}: {'ERROR' if node in replies.errors else 'OK'}"[:_OTHERS_LENGTH])
         self._open = Output()
         if self._awaited:
             self._awaited.forget()

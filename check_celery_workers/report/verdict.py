@@ -111,11 +111,12 @@ def _nobody_answered(comparison: Comparison) -> bool:
 
 
 def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
-    """Return the reason first, where there is one: "The module shop was not found (celery ended with exit status 2)"."""
+    """Return the reason, or else what is wrong: "The module shop was not found (celery ended with exit status 2)"."""
     failure = comparison.inquiry.asked[0].texts[-1].failure
     if doubt.reason:
         return f"{doubt.reason} ({failure})" if failure else doubt.reason
-    return f"{doubt.problem}, no worker had answered" if doubt.counts else doubt.problem
+    noun = "beat" if comparison.inventory.only_beats_are_expected else "worker"
+    return f"{doubt.problem}, no {noun} had answered" if doubt.counts else doubt.problem
 
 
 def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:

@@ -66,29 +66,38 @@ class Command(Source):
         self._cleanup.close()
         self._raise_if_ending()
 
-    def settle(self, seconds: float) -> None:
-        """Stop reading this many seconds from now."""
-        self._settled = time.monotonic() + seconds
-
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines, of standard output and standard error, as it comes.
 
         Raises EndedBadly if its exit status is not 0, SourceError at the deadline, CannotJudge at a signal to end.
         """
+        said = False
+        for text in self._texts():
+            said = said or not (text.isspace() or not text)
+            yield text
+        if self.was_stopped:
+            return
+        self._raise_if_failed()
+        if not said:
+            raise SaidNothing(f"{self._name} said nothing, and Celery always says something")
+
+    def settle(self, seconds: float) -> None:
+        """Stop reading this many seconds from now."""
+        self._settled = time.monotonic() + seconds
+
+    def _texts(self) -> Iterator[str]:
+        """Yield what it prints until it is enough, its output ends or the deadline comes."""
         lines = {self._stdout: Lines(LONGEST_LINE), self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True)}
         poll = select.poll()
         for fd in (self._signals.fd, *lines):
             poll.register(fd, select.POLLIN)
-        said = False
         while True:
             poll.poll(until(min(self._deadline, self._settles(lines))))
             self._signals.drain()
             self._raise_if_ending()
             # Asked before the pipes are read, to the end of what it printed.
             self.has_ended = self._process.poll() is not None
-            for text in _read(lines, poll):
-                said = said or bool(text)
-                yield text
+            yield from _read(lines, poll)
             if self.has_ended:
                 # Who reads may have enough.
                 yield ""
@@ -99,22 +108,20 @@ class Command(Source):
                 self.was_stopped = True
                 return
             if now >= self._deadline:
-                if not self.has_ended:
-                    raise SourceError(f"{self._name} did not end before the timeout")
-                self._raise_if_failed()
-                raise SourceError(f"{self._name} ended, but something that it started did not before the timeout")
+                self._raise_at_deadline()
         for pending in lines.values():
-            rest = pending.rest()
-            said = said or bool(rest)
-            yield rest
-        self._raise_if_failed()
-        if not said:
-            raise SaidNothing(f"{self._name} said nothing, and Celery always says something")
+            yield pending.rest()
 
     def _settles(self, lines: Mapping[int, Lines]) -> float:
         """Return when to stop reading: not in a line that has begun, since the list of a worker may go on in it."""
         printed = lines.get(self._stdout)
         return math.inf if printed and printed.size else self._settled
+
+    def _raise_at_deadline(self) -> None:
+        if not self.has_ended:
+            raise SourceError(f"{self._name} did not end before the timeout")
+        self._raise_if_failed()
+        raise SourceError(f"{self._name} ended, but something that it started did not before the timeout")
 
     def _raise_if_failed(self) -> None:
         code = self._process.returncode
@@ -167,7 +174,7 @@ def _interpreter(program: str) -> str:
     from shutil import which
 
     try:
-        with open(program if "/" in program else which(program) or program, "rb") as script:
+        with open(program if "/" in program else which(program) or program, "rb") as script:  # noqa: PTH123 -- slow
             first = script.readline(1000)
     except OSError:
         return ""

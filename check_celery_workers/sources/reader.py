@@ -93,11 +93,12 @@ class TextSource:
                 for piece in source:
                     if piece:
                         reader.feed(piece)
-                    if source.has_ended and reader.is_whole:
-                        source.settle(0.0)
                     if piece and self._progress:
                         self._progress.note(piece)
                         self._progress.count(*((awaited.replied, awaited.expected) if awaited else (0, 0)))
+                    if source.has_ended and reader.is_whole:
+                        source.settle(0.0)
+                        continue
                     # A reply has arrived when the lines below it have.
                     arrived = not (reader.awaits_body and source.bodies_follow)
                     if settle is None or not awaited or awaited.missing or not arrived:
@@ -107,7 +108,7 @@ class TextSource:
                         source.settle(max(settle, _GRACE) if reader.awaits_body or reader.is_listing else settle)
         except SourceError as error:
             failure = error
-        text = reader.finish(failure, whole=source.was_stopped)
+        text = reader.finish(failure, whole=source.was_stopped, ended_well=source.has_ended and not failure)
         text.is_recoded = source.is_recoded
         return text
 

@@ -150,7 +150,7 @@ def decode(line: bytes) -> str:
 
 
 def is_writable(fd: int, deadline: float) -> bool:
-    """Wait until some bytes can be written there without waiting, at most until the deadline; return whether they can."""
+    """Wait until somebody takes some bytes there, at most until the deadline; return whether somebody does."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     return any(event & (select.POLLOUT | select.POLLERR) for _, event in poll.poll(until(deadline)))

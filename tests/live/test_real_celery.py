@@ -184,6 +184,5 @@ def test_unknown_no_such_app() -> None:
     celery = (sys.executable, "-m", "celery", "-A", "nosuchapp")
     with Fleet(celery=celery) as misconfigured:
         assert check(misconfigured, misconfigured.status_command("-t", "1"), *EXPECTED) == (
-            "CELERY WORKERS UNKNOWN - The module nosuchapp was not found.\n"
-            "exit code 3\n"
+            "CELERY WORKERS UNKNOWN - The module nosuchapp was not found.\nexit code 3\n"
         )
