@@ -174,7 +174,7 @@ def test_a_command_that_cannot_be_started_is_unknown_and_says_why(tmp_path: Path
         )
     script.chmod(0o755)
     assert run("w@a", "--", str(script)).output == (
-        f"CELERY WORKERS UNKNOWN - {script} cannot be started: No such file or directory\n"
+        f"CELERY WORKERS UNKNOWN - {script} cannot be started: its interpreter /no/such/interpreter is not there\n"
     )
     script.write_bytes(b"\x7fELF no")
     assert (

@@ -227,7 +227,6 @@ def test_queues_that_nobody_named_are_told_by_verbose_alone() -> None:
         pytest.param("w@a: OK\n\n1 node online.\n", id="Celery-4-status"),
         pytest.param("-> w@a: OK\n        pong\n", id="Celery-4-ping"),
         pytest.param('{"w@a": {"ok": "pong"}}\n', id="JSON-ping"),
-        pytest.param("->  w@a: OK\n    - empty -\n\n1 node online.\n", id="empty-alone"),
         pytest.param("->  w@a: OK\n    * {'name': 'emails', 'time_start': 2e9}\n\n1 node online.\n", id="tasks"),
         pytest.param("->  w@a: OK\n    * shop.emails\n\n1 node online.\n", id="registered"),
     ],
@@ -238,6 +237,17 @@ def test_a_text_that_tells_no_queues(text: str, expected: list[str]) -> None:
     assert "tells no queues, ask inspect active_queues" in outcome.headline
     assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
     assert outcome.code == UNKNOWN
+
+
+@pytest.mark.parametrize("expected", [["w@a"], []], ids=["with-EXPECTED", "alone"])
+@pytest.mark.parametrize("text", ["->  w@a: OK\n    - empty -\n\n1 node online.\n", '{"w@a": []}\n'])
+def test_where_everybody_lists_nothing_no_queue_has_a_consumer(text: str, expected: list[str]) -> None:
+    outcome = check(*expected, "--queue", "emails", text=text)
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 queue short: emails"
+    assert outcome.findings == [
+        "Queue emails is consumed by 0 workers instead of at least 1, or this is not what inspect active_queues prints"
+    ]
+    assert outcome.code == CRITICAL
 
 
 def test_queues_alone_are_an_inventory() -> None:

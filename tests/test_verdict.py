@@ -632,10 +632,10 @@ def test_a_million_workers_are_the_most_that_one_expected_may_ask_for() -> None:
 def test_hostile_names_are_made_harmless() -> None:
     name = "a|b\x1b[31m\u202e;$(reboot)'=\x07@\x00h\x9bm\u00e4\udcff"
     outcome = check("w@a", "-v", text=online("w@a", name))
-    assert outcome.headline == "CELERY WORKERS WARNING - 1 worker unexpected: server ?hä?"
+    assert outcome.headline == "CELERY WORKERS WARNING - 1 worker unexpected: server ?häÿ"
     assert outcome.findings == [
-        "Server ?hä? was unexpectedly present, accounts for 1 worker: a?b?;$(reboot)'=?@?hä?",
-        "Online on ?hä?: 1 worker, a?b?;$(reboot)'=?@?hä?",
+        "Server ?häÿ was unexpectedly present, accounts for 1 worker: a?b?;$(reboot)'=?@?häÿ",
+        "Online on ?häÿ: 1 worker, a?b?;$(reboot)'=?@?häÿ",
         "Online on a: 1 worker, w@a",
     ]
 

@@ -138,15 +138,14 @@ class Lines:
             return text.decode()
         except UnicodeDecodeError:
             self.is_recoded = True
-            return "".join(map(decode, text.splitlines(keepends=True)))
+            return decode(text)
 
 
-def decode(line: bytes) -> str:
-    """Decode UTF-8, and what is not UTF-8 as Latin-1."""
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
+def decode(text: bytes) -> str:
+    """Decode UTF-8, and each byte that is not of UTF-8 as Latin-1."""
+    escaped = text.decode("utf-8", "surrogateescape")
+    # The escape of a byte is 0xDC00 above it.
+    return escaped.translate({0xDC00 + byte: byte for byte in range(0x80, 0x100)})
 
 
 def is_writable(fd: int, deadline: float) -> bool:
