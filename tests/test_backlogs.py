@@ -401,8 +401,8 @@ def test_queues_that_do_not_exist_are_counted_with_those_off_their_number() -> N
     findings = [
         "Queue a does not exist",
         "Queue b does not exist",
-        "Queue celery is consumed by 1 worker instead of 2",
-        "Queue slow is consumed by 1 worker instead of 0",
+        "Queue celery has 1 consumer instead of 2",
+        "Queue slow has 1 consumer instead of 0",
     ]
     assert check(*arguments, text=text) == told(
         "CRITICAL - 2 queues do not exist, 1 short, 1 crowded", *findings, numbers=measured("0", queues="4;;0;0")
@@ -447,8 +447,8 @@ def test_the_name_of_a_queue_may_be_its_alias(text: str) -> None:
         numbers=perfdata(**TWO, queues="0;;0;0"),
     )
     assert check("w@a", "v@a", "--queue", "news=3", text=text) == told(
-        "CRITICAL - 1 queue short: news",
-        "Queue news is consumed by 2 workers instead of 3",
+        "CRITICAL - 1 queue short of consumers: news",
+        "Queue news has 2 consumers instead of 3",
         numbers=perfdata(**TWO, queues="1;;0;0"),
     )
 
@@ -746,7 +746,7 @@ def test_backlogs_stand_between_queues_and_unexpected_workers() -> None:
     text = consuming(w=queue("emails"), x=queue("emails")) + declared("q-10", 6) + declared("q-9", 6)
     options = ["--queue=emails=3", "--backlog-warning=q-10=5", "--backlog-warning=q-9=5"]
     findings = [
-        "Queue emails is consumed by 2 workers instead of 3",
+        "Queue emails has 2 consumers instead of 3",
         "Queue q-9 has a backlog of 6 tasks, more than 5",
         "Queue q-10 has a backlog of 6 tasks, more than 5",
         "Worker x@a was unexpectedly present",
@@ -754,7 +754,7 @@ def test_backlogs_stand_between_queues_and_unexpected_workers() -> None:
     outcome = check("w@a", "v@a", *options, text=text)
     assert outcome.findings == ["Worker v@a was missing", *findings]
     assert outcome.headline == (
-        "CELERY WORKERS CRITICAL - 1 of 2 workers missing, 1 queue short, 2 backed up, 1 unexpected"
+        "CELERY WORKERS CRITICAL - 1 of 2 workers missing, 1 queue short of consumers, 2 backed up, 1 unexpected"
     )
     # The worst comes first.
     worse = check(

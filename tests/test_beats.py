@@ -671,8 +671,8 @@ def test_where_no_beat_is_expected_a_text_that_cannot_show_them_is_fine() -> Non
             ["celerybeat@a", "--queue", "mail=2"],
             consuming("w@a"),
             told(
-                "CRITICAL - 1 queue short: mail",
-                "Queue mail is consumed by 1 worker instead of 2",
+                "CRITICAL - 1 queue short of consumers: mail",
+                "Queue mail has 1 consumer instead of 2",
                 f"In doubt: {NO_BEATS}",
                 numbers=perfdata(missing="", online="1;;;0", queues="1;;0;0").replace(" missing= ", " "),
             ),

@@ -416,9 +416,9 @@ SCENES = [
     pytest.param(
         (*EXPECTED, "--queue", "emails=3", "--queue", "letters=4"),
         Outcome(
-            "CELERY WORKERS CRITICAL - 1 queue short: letters | "
+            "CELERY WORKERS CRITICAL - 1 queue short of consumers: letters | "
             + perfdata(missing="0;;0;0;3", online="3;;;0", queues="1;;0;0", time="0.5s;;;0")
-            + "\nQueue letters is consumed by 3 workers instead of 4\n",
+            + "\nQueue letters has 3 consumers instead of 4\n",
             CRITICAL,
         ),
         id="a queue is short of consumers",
@@ -426,9 +426,9 @@ SCENES = [
     pytest.param(
         (*EXPECTED, "--queue", "bills"),
         Outcome(
-            "CELERY WORKERS CRITICAL - 1 queue short: bills | "
+            "CELERY WORKERS CRITICAL - 1 queue short of consumers: bills | "
             + perfdata(missing="0;;0;0;3", online="3;;;0", queues="1;;0;0", time="0.5s;;;0")
-            + "\nQueue bills is consumed by 0 workers instead of at least 1\n",
+            + "\nQueue bills has 0 consumers instead of at least 1\n",
             CRITICAL,
         ),
         id="nobody consumes from a queue",
