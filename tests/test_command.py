@@ -155,6 +155,53 @@ def test_a_command_that_cannot_be_judged_is_unknown_and_says_why(script: str, re
     assert outcome.findings == (["Worker w-2@a had not answered"] if ONE in reason else [])
 
 
+# Until the plugin has seen that the command ended, there is a process of its ID.
+ONCE_IT_ENDED = "while kill -0 $$ 2>&-; do :; done"
+CLOSED = "printf -- '->  w-1@a: OK\\n\\n1 node online.\\n'"
+
+
+@pytest.mark.parametrize(
+    ("script", "output", "code"),
+    [
+        pytest.param(f"{BOTH}; echo; echo 2 nodes online.; sleep 1000 &", WELL, OK, id="all have answered"),
+        pytest.param(f"{CLOSED}; sleep 1000 &", ONE_MISSING, CRITICAL, id="one is missing"),
+        pytest.param(f"({ONCE_IT_ENDED}; {CLOSED}; exec sleep 1000) &", ONE_MISSING, CRITICAL, id="it comes late"),
+    ],
+)
+@pytest.mark.waiting
+def test_a_text_that_is_whole_is_judged_at_once_though_a_child_holds_it_open(
+    script: str, output: str, code: int
+) -> None:
+    assert command(script, "w-1..2@a", "-t", "2000", "--settle", "1000") == Outcome(output, code)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(f"({ONCE_IT_ENDED}; {BOTH}; echo; echo 2 nodes online.) &", id="nothing was there"),
+        pytest.param(
+            f"echo '->  w-1@a: OK'; ({ONCE_IT_ENDED}; printf -- '->  w-2@a: OK\\n\\n2 nodes online.\\n') &",
+            id="the closing line was lacking",
+        ),
+        pytest.param(
+            f"printf -- '->  w-1@a: O'; ({ONCE_IT_ENDED}; printf -- 'K\\n->  w-2@a: OK\\n\\n2 nodes online.\\n') &",
+            id="half a line was there",
+        ),
+    ],
+)
+def test_what_a_child_writes_on_is_read_where_the_text_is_not_whole(script: str) -> None:
+    assert command(script, "w-1..2@a", "-t", "1000") == Outcome(WELL, OK)
+
+
+@pytest.mark.waiting
+def test_a_child_that_holds_a_text_open_that_is_never_whole() -> None:
+    outcome = at_the_timeout(
+        lambda seconds: command("echo '->  w-1@a: OK'; sleep 1000 &", "w-1..2@a", "-t", seconds), "1 of 2"
+    )
+    reason = f"sh ended, but something that it started did not before the timeout, {ONE}"
+    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker w-2@a had not answered\n", UNKNOWN)
+
+
 def test_a_flood_of_100_mb_is_read_and_does_not_hide_the_answers() -> None:
     noise = f"yes '{'of no interest ' * 50}' | head -c 100000000; echo"
     script = f"{{ {noise}; }} & {{ {noise}; }} >&2 & wait; {BOTH}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, outcome_of, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, outcome_of, perfdata, run
 
 REPLY = "->  {}: OK\n"
 NOBODY = "Error: No nodes replied within time constraint\n"
@@ -588,3 +588,131 @@ def test_the_outputs_are_counted() -> None:
     )
     text = whole_output.format(1) + "Error: No nodes replied within time constraint\n" * 2
     assert check("w-1..1@a", text=text).headline == "CELERY WORKERS UNKNOWN - 2 of 3 outputs: no nodes replied"
+
+
+CLOSED = "\n1 node online.\n"
+
+
+def all_well(online: int) -> Outcome:
+    """Return that all are there who are expected."""
+    workers = f"{online} of {online} worker{'s' * (online > 1)} online on 1 server"
+    numbers = perfdata(missing=f"0;;0;0;{online}", online=f"{online};;;0")
+    return Outcome(f"CELERY WORKERS OK - {workers} | {numbers}\n", OK)
+
+
+def one_missing(node: str, expected: int = 2) -> Outcome:
+    """Return that one is missing, beside whom others of its server are there."""
+    numbers = perfdata(missing=f"1;;0;0;{expected}", online=f"{expected - 1};;;0")
+    headline = f"CELERY WORKERS CRITICAL - 1 of {expected} workers missing: {node}"
+    return Outcome(f"{headline} | {numbers}\nWorker {node} was missing\n", CRITICAL)
+
+
+def not_whole(problem: str, node: str, expected: int = 2) -> Outcome:
+    """Return that one has not answered, and that a part of the text is missing."""
+    counts = f"{expected - 1} of {expected} workers had answered, no answer from {node}"
+    reason = f"the status text is not whole: {problem}, {counts}"
+    return Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker {node} had not answered\n", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param(REPLY.format(W1) + REPLY.format(W2) + 2 * CLOSED, all_well(2), id="all-are-there"),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W1) + REPLY.format(W2) + "\n2 nodes online.\n" + CLOSED,
+            all_well(2),
+            id="two-ask-the-same-worker",
+        ),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W2) + CLOSED + REPLY.format(W1) + 2 * CLOSED, all_well(2), id="three-ask"
+        ),
+        pytest.param("w-1@a: OK\nw-2@a: OK\n" + 2 * CLOSED, all_well(2), id="two-of-Celery-4"),
+        pytest.param(REPLY.format(W1) + REPLY.format(W1) + 2 * CLOSED, one_missing(W2), id="one-is-missing"),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W1) + 2 * CLOSED + NOBODY, one_missing(W2), id="nobody-of-the-third"
+        ),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W1) + CLOSED + "\n2 nodes online.\n",
+            not_whole("it names 0 of the 2 nodes that it counts", W2),
+            id="more-claimed-than-all-have",
+        ),
+        pytest.param(
+            CLOSED + REPLY.format(W1) + REPLY.format(W1) + CLOSED,
+            not_whole("it names 0 of the 1 nodes that it counts", W2),
+            id="a-closing-line-before-all-replies",
+        ),
+    ],
+)
+def test_hosts_that_are_asked_side_by_side(text: str, outcome: Outcome) -> None:
+    assert check(*BOTH, text=text) == outcome
+
+
+def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -> None:
+    twice = REPLY.format(W1) + REPLY.format(W1)
+    numbers = perfdata(missing="0;;0;0;1", online="1;;;0", duplicate="1;0;;0")
+    duplicate = Outcome(
+        f"CELERY WORKERS WARNING - 1 worker duplicate: {W1} | {numbers}\n"
+        f"Worker {W1} was duplicate, more than one worker answers to this name\n",
+        WARNING,
+    )
+    for text in (twice + CLOSED, twice + "\n2 nodes online.\n", twice + CLOSED + whole(W1)):
+        assert check("w-1..1@a", text=text) == duplicate
+    assert check("w-1..1@a", text=twice + 2 * CLOSED) == all_well(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param(f"w-2@a: OK\n{whole(W1)}", one_missing(W2), id="before"),
+        pytest.param(f"w-2@a: ERROR\n{whole(W1)}", one_missing(W2), id="an-error-before"),
+        pytest.param(f"w-2@a: OK\nw-2@a: OK\n{whole(W1)}", one_missing(W2), id="twice-before"),
+        pytest.param(f"{REPLY.format(W1)}w-2@a: OK\n{CLOSED}", one_missing(W2), id="after"),
+        pytest.param(f"{REPLY.format(W1)}w-2@a: ERROR\n{CLOSED}", one_missing(W2), id="an-error-after"),
+        pytest.param(f"{REPLY.format(W1)}w-1@a: OK\n{CLOSED}", one_missing(W2), id="of-the-same-node"),
+        pytest.param(f"w-2@a: OK\n{REPLY.format(W1)}w-2@a: OK\n{CLOSED}", one_missing(W2), id="on-both-sides"),
+        pytest.param(f"w-2@a: OK\n{older(W1)}", one_missing(W2), id="before-Celery-4-inspect"),
+        pytest.param(f"root@db: OK\n{whole(W1, W2)}", all_well(2), id="of-somebody-else"),
+        pytest.param(f"{whole(W1)}w-2@a: OK\n{whole(W1)}", one_missing(W2), id="between-two-outputs"),
+        pytest.param(
+            f"w-2@a: OK\n{REPLY.format(W1)}\n2 nodes online.\n",
+            not_whole("it names 1 of the 2 nodes that it counts", W2),
+            id="before-one-that-claims-more",
+        ),
+        # Where nothing has an arrow, each of these lines is a reply.
+        pytest.param(f"w-2@a: OK\n{CLOSED}", one_missing(W1), id="alone"),
+        pytest.param(f"w-2@a: OK\n{CLOSED}{whole(W1)}", all_well(2), id="in-an-output-of-its-own"),
+    ],
+)
+def test_a_line_without_an_arrow_is_no_reply_where_others_have_one(text: str, outcome: Outcome) -> None:
+    assert check(*BOTH, text=text) == outcome
+
+
+def test_what_is_taken_back_was_passed_over() -> None:
+    for verdict in ("OK", "ERROR"):
+        findings = check(*BOTH, "-vv", text=f"w-2@a: {verdict}\n{whole(W1)}").findings
+        assert findings[-1] == f"Passed over in the status text: w-2@a: {verdict}"
+
+
+@pytest.mark.usefixtures("nothing_is_left_running")
+def test_what_is_taken_back_is_awaited_again() -> None:
+    # Were it still a reply, all would have answered, and nobody would wait for what comes a little later.
+    script = "echo 'w-2@a: OK'; echo '->  w-1@a: OK'; sleep 0.2; printf -- '->  w-2@a: OK\\n\\n2 nodes online.\\n'"
+    outcome = run(*BOTH, "--settle", "0", "--", "sh", "-c", script)
+    assert outcome.headline == WELL
+    assert (outcome.findings, outcome.code) == ([], OK)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param(whole(W1)[:-1] + whole(W2), None, id="a-reply"),
+        pytest.param(f"{whole(W1)[:-1]}Connection to app1 closed.\n{whole(W2)}", all_well(2), id="a-report-of-ssh"),
+        pytest.param(f"{whole(W1)[:-1]}1 node online.\n", one_missing(W2), id="another-closing-line"),
+        pytest.param(f"{whole(W1)[:-1]} bye\n", one_missing(W2), id="a-word"),
+        pytest.param(f"{NOBODY[:-1]}non-zero return code\n{whole(W1)}", one_missing(W2), id="nobody-and-Ansible"),
+        pytest.param(f"{NOBODY_4[7:-1]}bye\n{whole(W1, W2)}", all_well(2), id="nobody-of-5.0-and-a-word"),
+    ],
+)
+def test_what_is_glued_behind_the_end_of_an_output(text: str, outcome: Outcome | None) -> None:
+    # What is glued there is no reply, and the count of the next closing line shows that one is lacking.
+    assert check(*BOTH, text=text) == (outcome or not_whole("it names 0 of the 1 nodes that it counts", W2))

@@ -157,8 +157,8 @@ def _chains(lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
             ended = ended or is_outermost(frame) or is_of_module(frame)
         elif is_within and line[:1].strip():
             # What it says may begin on the next line.
-            below = lines[place + 1].strip() if line.rstrip().endswith(":") and place + 1 < len(lines) else ""
-            chain.append(f"{line.strip()} {below}".strip())
+            below = next(filter(str.strip, lines[place + 1 : place + 3]), "") if line.rstrip().endswith(":") else ""
+            chain.append(f"{line.strip()} {below.strip()}".strip())
             is_within = False
     if chain:
         yield _said(chain), ended

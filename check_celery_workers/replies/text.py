@@ -40,10 +40,10 @@ from check_celery_workers.replies.item import EMPTY, Item, read_item, read_json,
 from check_celery_workers.replies.output import ARROW_5, Output
 from check_celery_workers.replies.question import ACTIVE, Question
 
-# Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
+# Groups: the arrow, the node in two parts, the verdict; or else any other line, which may be blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.
 _find_lines = re.compile(
-    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+[^\S\n]*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(.*\S.*)$",
+    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+[^\S\n]*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(?!\Z)(.*)$",
     re.MULTILINE,
 ).findall
 _ARROW_4, _JSON = "-> ", "{"
@@ -111,7 +111,7 @@ class TextReader:
                 latest = None
             if not verdict or ": " in name or ": " in at_server:
                 # Another line, or two replies on one line.
-                self._read_other(other or f"{arrow}{name}{at_server}: {verdict}")
+                self._read_other(f"{arrow}{name}{at_server}: {verdict}" if verdict else other)
             else:
                 stem, digits = split_index(name)
                 self._add(arrow, (stem, at_server), digits, verdict)
@@ -177,8 +177,11 @@ class TextReader:
 
     def _read_other(self, line: str) -> None:
         """Read a line that is no reply."""
-        self.awaits_body = self.is_listing = self._is_closed = False
         said = line.strip()
+        if not said:
+            self._end_paragraph()
+            return
+        self.awaits_body = self.is_listing = self._is_closed = False
         closing = _match_closing(line) if line[:1].isdecimal() else None
         if closing:
             self._close(claimed=int(closing[1]))
@@ -254,6 +257,11 @@ class TextReader:
         # A number is that of a database of Redis, where a queue without messages does not exist.
         self._lengths[name] = 0 if vhost.isdecimal() else None
         return True
+
+    def _end_paragraph(self) -> None:
+        """Keep of blank lines that there were some: what an error says goes on up to there."""
+        if self._others and self._others[-1]:
+            self._others.append("")
 
     def _pass_over(self, line: str) -> None:
         """Keep a line that no output consists of, and note what it says of them."""
