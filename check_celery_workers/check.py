@@ -82,7 +82,8 @@ def _inventory(settings: Settings) -> Inventory:
             inventory.expect_option(option, text)
     inventory.stall_limit = settings.stall_limit or inventory.stall_limit
     if not inventory:
-        raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
+        where = " before the --, all behind it is COMMAND" if settings.command else ""
+        raise UsageError(f"no worker is expected, write EXPECTED such as worker-4@serverA{where} (see --help)")
     if settings.broker is None:
         inventory.pass_over()
     return inventory

@@ -716,3 +716,36 @@ def test_what_is_taken_back_is_awaited_again() -> None:
 def test_what_is_glued_behind_the_end_of_an_output(text: str, outcome: Outcome | None) -> None:
     # What is glued there is no reply, and the count of the next closing line shows that one is lacking.
     assert check(*BOTH, text=text) == (outcome or not_whole("it names 0 of the 1 nodes that it counts", W2))
+
+
+def test_a_line_of_a_log_before_the_first_arrow_ends_no_command_early() -> None:
+    """It looked like the reply of the second worker, which comes later and says ERROR."""
+    later = "sleep 0.3; printf -- '->  w-2@a: ERROR\\n\\n2 nodes online.\\n'"
+    script = f"echo 'w-2@a: OK'; printf -- '->  w-1@a: OK\\n'; {later}"
+    outcome = run(*BOTH, "--settle", "0", "--", "sh", "-c", script)
+    assert outcome.findings == ["Worker w-2@a was malfunctioning, it answered ERROR"]
+    assert outcome.code == CRITICAL
+
+
+@pytest.mark.parametrize("node", ["w-1@a", "w-2@a"])
+def test_an_ignored_worker_that_is_expected_consumes_all_the_same(node: str) -> None:
+    item = "    * {'name': 'mail', 'exchange': {'name': 'mail'}, 'routing_key': 'mail'}\n"
+    script = f'printf -- "->  {node}: OK\n{item}"; exec sleep 100'
+    pattern = run(
+        "w-*@a=1", "--queue", "mail", "--ignore", "w-*", "--settle", "0", "--", "sh", "-c", script, "active_queues"
+    )
+    assert (pattern.findings, pattern.code) == ([], OK)
+
+
+def test_a_node_that_two_hosts_saw_is_no_duplicate() -> None:
+    text = "->  w-1@a: OK\n->  w-1@a: OK\n->  w-2@a: OK\n\n2 nodes online.\n->  w-2@a: OK\n\n2 nodes online.\n"
+    assert check(*BOTH, text=text).code == OK
+    assert check(*BOTH, "w-3..3@a", text=text).headline == "CELERY WORKERS CRITICAL - 1 of 3 workers missing: w-3@a"
+
+
+def test_a_node_that_is_repeated_does_not_stand_for_another() -> None:
+    text = "->  w-1@a: OK\n->  w-1@a: OK\n\n1 node online.\n->  w-2@a: OK\n\n2 nodes online.\n"
+    assert check(*BOTH, "w-3..3@a", text=text).headline == (
+        "CELERY WORKERS UNKNOWN - the status text is not whole: it names 1 of the 2 nodes that it counts, 2 of 3 "
+        "workers had answered, no answer from w-3@a"
+    )

@@ -20,14 +20,10 @@ class Awaited:
     def __init__(self, inventory: Inventory, beats: bool = True) -> None:
         """Await the workers; and the beats, unless they would not answer what is asked."""
         self._inventory = inventory
-        self.expected = inventory.size if beats else inventory.least_workers
+        self.expected = self._missing = inventory.size if beats else inventory.least_workers
+        self.replied = 0
+        self._is_spoilt = False
         self._groups, self._queues = inventory.groups, inventory.queues
-        self.forget()
-
-    def forget(self) -> None:
-        """Await all of them anew."""
-        inventory = self._inventory
-        self.replied, self._missing = 0, self.expected
         self._patterns, self._beats = _Tally(inventory.patterns), _Tally(inventory.beats)
         self._seen: dict[Group, set[str]] = {}
         self._indexes: dict[Group, set[int]] = {}
@@ -37,7 +33,12 @@ class Awaited:
     def missing(self) -> int:
         """How many expected workers, and consumers of queues, are missing still; 1 as long as nobody replied."""
         lacking = (limit.low - len(self._consumers[name]) for name, limit in self._queues.items())
-        return (self._missing + sum(short for short in lacking if short > 0)) or int(not self.replied)
+        lacking_in_all = self._missing + sum(short for short in lacking if short > 0)
+        return lacking_in_all or int(self._is_spoilt or not self.replied)
+
+    def spoil(self) -> None:
+        """Note that something was noticed that was no reply, so that nobody knows when it is enough."""
+        self._is_spoilt = True
 
     def notice(self, group: Group, digits: str) -> None:
         """Note a node that replied, maybe not for the first time."""

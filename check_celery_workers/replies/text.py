@@ -80,7 +80,8 @@ class TextReader:
         # What the lines before make of the next one: below the start of a traceback stands its outermost frame.
         self._is_traced = self._is_chained = False
         self._may_have_failed = False  # whether a traceback may have ended a program, if nothing of Celery's follows
-        self._surplus = 0  # how many replies more the outputs had than they claim
+        # How many replies more the outputs had than they claim, and how many nodes.
+        self._surplus = self._surplus_nodes = 0
         self._lengths: dict[str, int | None] = {}
         self._is_blank, self._is_closed = True, False
 
@@ -302,12 +303,7 @@ class TextReader:
             self._others.append(f"{node}: {'ERROR' if node in replies.errors else 'OK'}"[:_OTHERS_LENGTH])
         self._open = Output()
         if self._awaited:
-            self._awaited.forget()
-            for output in self._outputs:
-                for node in output.replies.nodes():
-                    self._awaited.notice(*split_node(node))
-                    for item in output.bodies.get(node) or ():
-                        self._awaited.hear(node, item)
+            self._awaited.spoil()
 
     def _close(self, claimed: int | None = None) -> None:
         """End the output that is being read; before its first reply, what was noted is of the next one."""
@@ -320,17 +316,25 @@ class TextReader:
             self._open = Output()
 
     def _interleaved(self, claimed: int) -> int:
-        """Return how many replies it claims itself: if hosts were asked side by side, others stand before it."""
-        more = self._open.lines - claimed
+        """Return how many replies it claims itself: if hosts were asked side by side, others stand before it.
+
+        Where repeated nodes alone are too many before it, and it has a new one, another may be lacking all the same.
+        """
+        more, more_nodes = self._open.lines - claimed, self._open.lines - self._open.repeats - claimed
         if more >= 0:
             self._surplus += more
+            self._surplus_nodes += max(0, more_nodes)
             return claimed
         if self._surplus + more < 0:
             return claimed
         self._surplus += more
+        seen = {node for output in self._outputs for node in output.replies.nodes()}
         for output in self._outputs:
             # The same node replied to several who asked.
             output.replies.duplicates.clear()
+        if self._surplus_nodes + more_nodes < 0 and not self._open.replies.nodes() <= seen:
+            return claimed
+        self._surplus_nodes += more_nodes
         return self._open.lines
 
 
