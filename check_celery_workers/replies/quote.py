@@ -10,12 +10,12 @@ import re
 from check_celery_workers.node import printable
 from check_celery_workers.secret import hidden
 
-_LISTED = re.compile(r"(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(]").match
-_ARGUMENTS = re.compile(r"""["'](?:kw)?args["'] ?:""").search
+_LISTED = r"(?:[ \t]{2,}|\* ?)(?:\* )?[\[{(]"
+_ARGUMENTS = r"""["'](?:kw)?args["'] ?:"""
 
 
 def quotable(line: str, longest: int = 300) -> str:
     """Return what may be quoted of a line: printable, on one line, without credentials and task arguments."""
-    if _LISTED(line) or _ARGUMENTS(line):
+    if re.match(_LISTED, line) or re.search(_ARGUMENTS, line):
         return printable(f"{line[: len(line) - len(line.lstrip(' *'))]}{{...}}", longest)
     return hidden(line, longest)

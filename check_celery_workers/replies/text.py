@@ -48,8 +48,8 @@ _find_lines = re.compile(
 ).findall
 _ARROW_4, _JSON = "-> ", "{"
 # Something may be glued behind each of these.
-_match_closing = re.compile(r"([0-9]{1,18}) nodes? online\.").match
-_match_nobody = re.compile(rf"(?:Error: )?{NOBODY}").match
+_CLOSING = r"([0-9]{1,18}) nodes? online\."
+_NOBODY = rf"(?:Error: )?{NOBODY}"
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
@@ -183,11 +183,11 @@ class TextReader:
             self._end_paragraph()
             return
         self.awaits_body = self.is_listing = self._is_closed = False
-        closing = _match_closing(line) if line[:1].isdecimal() else None
+        closing = re.match(_CLOSING, line) if line[:1].isdecimal() else None
         if closing:
             self._close(claimed=int(closing[1]))
             self._is_closed = True
-        elif NOBODY in line and _match_nobody(line):
+        elif NOBODY in line and re.match(_NOBODY, line):
             self._close()
             self._outputs.append(Output(Output.NOBODY))
             self._is_closed = True
