@@ -11,7 +11,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.judgement.stall import watched
-from check_celery_workers.plugin import OK, Workers, judge
+from check_celery_workers.plugin import OK, STATES, UNKNOWN, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.question import (
@@ -45,7 +45,10 @@ def judge_workers(settings: Settings) -> tuple[str, int]:
         def ask() -> Inquiry:
             return _ask(settings, inventory, progress)
 
-        verdict, code = judge(Workers(ask, inventory, settings.deadline, timed=asks), settings.thresholds)
+        workers = Workers(ask, inventory, settings.deadline, timed=asks)
+        verdict, code = judge(workers, settings.thresholds)
+    if code == UNKNOWN and settings.unknown_as and not isinstance(workers.error, UsageError):
+        verdict.ends_as, code = settings.unknown_as.upper(), STATES[settings.unknown_as]
     if settings.quiet and code == OK:
         return "", OK
     return verdict.output(settings.verbose, progress.raw), code

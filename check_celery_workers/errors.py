@@ -12,7 +12,7 @@ class CannotJudge(Exception):  # noqa: N818 -- it is no error of the plugin's
 
 
 class UsageError(CannotJudge):
-    """An argument, or a line of a file, is wrong; the message says which and how to write it right."""
+    """An argument or a line of a file is wrong, or a package is lacking; the message says how to put it right."""
 
 
 class SourceError(CannotJudge):

@@ -23,7 +23,10 @@ _ORDER = [row.label for row in ROWS]
 
 
 class Verdict:
-    """What a check says."""
+    """What a check says.
+
+    ends_as: the state that is shown; where UNKNOWN is to end as another, that one
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- all that a verdict consists of
         self,
@@ -33,7 +36,8 @@ class Verdict:
         perfdata: Sequence[str] = (),
         explanations: Sequence[str] = (),  # how each state came about, a line each
     ) -> None:
-        self.state, self.status_line, self.comparison = state, status_line, comparison
+        self.state = self.ends_as = state
+        self.status_line, self.comparison = status_line, comparison
         self.perfdata, self.explanations = perfdata, explanations
 
     def output(self, verbose: int = 0, raw: str = "") -> str:
@@ -41,7 +45,7 @@ class Verdict:
 
         Perfdata are on the first line: NRPE may cut at 1 KiB. Those who are silent are the findings of an UNKNOWN.
         """
-        top = " | ".join(filter(None, (f"{NAME} {self.state} - {self.status_line}", " ".join(self.perfdata))))
+        top = " | ".join(filter(None, (f"{NAME} {self.ends_as} - {self.status_line}", " ".join(self.perfdata))))
         is_unknown = self.state == "UNKNOWN"
         findings, doubts = list[Finding](), list[str]()
         if self.comparison and is_unknown:

@@ -37,6 +37,7 @@ class Settings(argparse.Namespace):
     broker: str | None  # a URL, the path of a file, or "env"
     reply_timeout: float  # in seconds
     stall_limit: float | None  # in seconds
+    unknown_as: str | None  # "warning" or "critical"
     started_after: list[str]  # as written
     started_grace: float  # in seconds
     numbered_from: int | None  # the first index of COUNT workers; None: as the replies show
