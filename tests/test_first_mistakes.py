@@ -411,7 +411,7 @@ def test_braces_that_are_none(expected: str) -> None:
         pytest.param(
             ["w-2@a", "w-?@a=1"],
             ["w-0@a", "w-1@a", "w-2@a"],
-            "CRITICAL - 1 of 3 workers missing, 1 unexpected",
+            "CRITICAL - 1 of 3 workers missing (w-?@a), 1 unexpected (w-0@a or w-2@a)",
             [
                 "Pattern w-?@a matched 0 workers instead of 1, accounts for 1 missing worker",
                 "Worker w-0@a or w-2@a was unexpectedly present",
@@ -421,7 +421,7 @@ def test_braces_that_are_none(expected: str) -> None:
         pytest.param(
             ["w-1..2@a", "w-*@a=1"],
             ["w-1@a", "w-2@a", "w-3@a"],
-            "CRITICAL - 1 of 3 workers missing, 1 unexpected",
+            "CRITICAL - 1 of 3 workers missing (w-*@a), 1 unexpected (w-3@a)",
             [
                 "Pattern w-*@a matched 0 workers instead of 1, accounts for 1 missing worker",
                 "Worker w-3@a was unexpectedly present",

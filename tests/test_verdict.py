@@ -18,8 +18,8 @@ def online(*nodes: str) -> str:
 
 
 EXAMPLE_OUTPUT = """\
-CELERY WORKERS CRITICAL - 7 of 11 workers missing, 4 unexpected | duplicate=0;0;;0 malfunctioning=0;;0;0 \
-missing=7;;0;0;11 missing_servers=1;;;0 online=8;;;0 unexpected=4;0;;0 unexpected_servers=0;;;0
+CELERY WORKERS CRITICAL - 7 of 11 workers missing, 4 unexpected (newspecialworker@serverA) | duplicate=0;0;;0 \
+malfunctioning=0;;0;0 missing=7;;0;0;11 missing_servers=1;;;0 online=8;;;0 unexpected=4;0;;0 unexpected_servers=0;;;0
 Server serverC was missing, accounts for 2 missing workers
 Worker specialworker@serverA was missing, accounts for 4 missing workers
 Worker otherworker-4@serverB was missing
@@ -114,7 +114,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-4@a",
             ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a", "w-7@a"],
-            "WARNING - 2 workers unexpected",
+            "WARNING - 2 workers unexpected: w-0@a or w-4@a, w-7@a",
             ["Worker w-0@a or w-4@a was unexpectedly present", "Worker w-7@a was unexpectedly present"],
             id="a tie and another that is unexpected",
         ),
@@ -135,7 +135,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-2..4@a",
             ["w-3@a", "w-5@a"],
-            "CRITICAL - 2 of 3 workers missing, 1 unexpected",
+            "CRITICAL - 2 of 3 workers missing (w-2@a, w-4@a), 1 unexpected (w-5@a)",
             ["Worker w-2@a was missing", "Worker w-4@a was missing", "Worker w-5@a was unexpectedly present"],
             id="a range that is shifted",
         ),
@@ -149,7 +149,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-1..2@a",
             ["w-7@a", "w-12@a"],
-            "CRITICAL - 2 of 2 workers missing, 2 unexpected",
+            "CRITICAL - 2 of 2 workers missing (w-1@a, w-2@a), 2 unexpected (w-7@a, w-12@a)",
             [
                 "Worker w-1@a was missing",
                 "Worker w-2@a was missing",
@@ -175,7 +175,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-1..1@a",
             ["w-1@a", "w-9@a", "x-1@a", "x-2@a"],
-            "WARNING - 3 workers unexpected",
+            "WARNING - 3 workers unexpected: x@a, w-9@a",
             [
                 "Worker x@a was unexpectedly present, accounts for 2 workers",
                 "Worker w-9@a was unexpectedly present",
@@ -185,12 +185,16 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w@a",
             ["w-0@a"],
-            "CRITICAL - 1 of 1 worker missing, 1 unexpected",
+            "CRITICAL - 1 of 1 worker missing (w@a), 1 unexpected (w-0@a)",
             None,
             id="an index that nobody asked for",
         ),
         pytest.param(
-            "Celery@a", ["celery@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None, id="another case"
+            "Celery@a",
+            ["celery@a"],
+            "CRITICAL - 1 of 1 worker missing (Celery@a), 1 unexpected (celery@a)",
+            None,
+            id="another case",
         ),
         # One index in two spellings is one worker's, to whoever expects it.
         pytest.param(
@@ -244,7 +248,7 @@ def test_fixed_forms_are_compared_with_the_answers(
         pytest.param(
             "celery@web-?=2",
             ["celery@web-1", "celery@web-10"],
-            "CRITICAL - 1 of 2 workers missing, 1 unexpected",
+            "CRITICAL - 1 of 2 workers missing (celery@web-?), 1 unexpected (server web-10)",
             [
                 "Pattern celery@web-? matched 1 worker instead of 2, accounts for 1 missing worker",
                 "Server web-10 was unexpectedly present, accounts for 1 worker: celery@web-10",
@@ -292,7 +296,7 @@ def test_fixed_forms_are_compared_with_the_answers(
         pytest.param(
             "w-2@a w-0@a=1",
             ["w-0@a", "w-1@a", "w-2@a"],
-            "CRITICAL - 1 of 3 workers missing, 1 unexpected",
+            "CRITICAL - 1 of 3 workers missing (w-0@a), 1 unexpected (w-0@a or w-2@a)",
             [
                 "Pattern w-0@a matched 0 workers instead of 1, accounts for 1 missing worker",
                 "Worker w-0@a or w-2@a was unexpectedly present",
@@ -325,7 +329,9 @@ def test_a_pattern_that_ignored_workers_fill_has_no_finding() -> None:
 def test_only_servers_with_an_expected_worker_are_counted() -> None:
     text = online("w-9@a", "x@b", "y@c@d")
     outcome = check("w-1..2@a", "v@a", "x@b", "y*=1", "-c", "3", "--unexpected-warning", "1", text=text)
-    assert outcome.headline == "CELERY WORKERS OK - 2 of 5 workers online on 2 servers, 3 missing, 1 unexpected"
+    assert outcome.headline == (
+        "CELERY WORKERS OK - 2 of 5 workers online on 2 servers, 3 missing, 1 unexpected (w-9@a)"
+    )
     assert (
         check("y*=2", text=online("y@c@d", "y@d")).headline == "CELERY WORKERS OK - 2 of 2 workers online on 2 servers"
     )
@@ -385,7 +391,7 @@ def test_findings_of_every_kind_stand_in_their_order() -> None:
     )
     assert check("w-1..10@a", "v@a", "celery@c", "u-3@d", "y*@b=1", text=text) == Outcome(
         f"""\
-CELERY WORKERS CRITICAL - 12 of 16 workers missing, 3 malfunctioning, 1 duplicate, 3 unexpected | {
+CELERY WORKERS CRITICAL - 12 of 16 workers missing, 3 malfunctioning, 1 duplicate (celery@c), 3 unexpected | {
             perfdata(
                 duplicate="1;0;;0",
                 malfunctioning="3;;0;0",
@@ -420,40 +426,58 @@ Pattern y*@b matched 2 workers instead of 1, accounts for 1 unexpected worker
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        pytest.param("", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="default"),
-        pytest.param("-c 1", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="critical under the number"),
-        pytest.param("-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="critical at the number"),
-        pytest.param("-w 1 -c 2", "WARNING - 2 of 10 workers missing", WARNING, id="warning crossed and critical not"),
-        pytest.param("-w 1", "WARNING - 2 of 10 workers missing", WARNING, id="warning alone"),
-        pytest.param("-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="percent that is met"),
-        pytest.param("-c 19.9%", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="percent that is just crossed"),
+        pytest.param("", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="default"),
         pytest.param(
-            "-c @10:20%", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="inverted range from a number to a percent"
+            "-c 1", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="critical under the number"
+        ),
+        pytest.param(
+            "-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="critical at the number"
+        ),
+        pytest.param(
+            "-w 1 -c 2",
+            "WARNING - 2 of 10 workers missing: w-4@b, w-5@b",
+            WARNING,
+            id="warning crossed and critical not",
+        ),
+        pytest.param("-w 1", "WARNING - 2 of 10 workers missing: w-4@b, w-5@b", WARNING, id="warning alone"),
+        pytest.param(
+            "-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="percent that is met"
+        ),
+        pytest.param(
+            "-c 19.9%", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="percent that is just crossed"
+        ),
+        pytest.param(
+            "-c @10:20%",
+            "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b",
+            CRITICAL,
+            id="inverted range from a number to a percent",
         ),
         pytest.param(
             "-c @20.1:30%",
-            "OK - 8 of 10 workers online on 2 servers, 2 missing",
+            "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b",
             OK,
             id="inverted range beside the number",
         ),
-        pytest.param("-c 3:", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="at least three"),
-        pytest.param("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="never"),
-        pytest.param("--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="inverted zero"),
+        pytest.param("-c 3:", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="at least three"),
+        pytest.param("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="never"),
+        pytest.param(
+            "--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="inverted zero"
+        ),
         pytest.param(
             "-w 1 --unexpected-critical 5:",
-            "CRITICAL - 0 workers unexpected, 2 of 10 missing",
+            "CRITICAL - 0 workers unexpected, 2 of 10 missing (w-4@b, w-5@b)",
             CRITICAL,
             id="a metric that alerts at 0 is first",
         ),
         pytest.param(
             "-c ~: --missing-servers-critical 0",
-            "OK - 8 of 10 workers online on 2 servers, 2 missing",
+            "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b",
             OK,
             id="defaults of another metric stay",
         ),
         pytest.param(
             "-c ~: --missing-servers-warning 1:",
-            "WARNING - 0 servers missing, 2 of 10 workers missing",
+            "WARNING - 0 servers missing, 2 of 10 workers missing (w-4@b, w-5@b)",
             WARNING,
             id="servers that alert at 0",
         ),
@@ -468,17 +492,24 @@ def test_thresholds_of_missing_workers(options: str, headline: str, code: int) -
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        pytest.param("--unexpected-warning ~:", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK, id="never"),
-        pytest.param("--unexpected-critical 2", "CRITICAL - 3 workers unexpected", CRITICAL, id="critical"),
+        pytest.param(
+            "--unexpected-warning ~:",
+            "OK - 1 of 1 worker online on 1 server, 3 unexpected: server b, server c",
+            OK,
+            id="never",
+        ),
+        pytest.param(
+            "--unexpected-critical 2", "CRITICAL - 3 workers unexpected: server b, server c", CRITICAL, id="critical"
+        ),
         pytest.param(
             "--unexpected-warning 3",
-            "OK - 1 of 1 worker online on 1 server, 3 unexpected",
+            "OK - 1 of 1 worker online on 1 server, 3 unexpected: server b, server c",
             OK,
             id="warning at the number",
         ),
         pytest.param(
             "--unexpected-servers-critical 0",
-            "CRITICAL - 2 servers unexpected, 3 workers unexpected",
+            "CRITICAL - 2 servers unexpected, 3 workers unexpected (server b, server c)",
             CRITICAL,
             id="servers",
         ),
@@ -492,28 +523,28 @@ def test_thresholds_of_unexpected_workers(options: str, headline: str, code: int
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        pytest.param("", "CRITICAL - 1 worker malfunctioning, 1 duplicate", CRITICAL, id="default"),
+        pytest.param("", "CRITICAL - 1 worker malfunctioning (v@a), 1 duplicate (w@a)", CRITICAL, id="default"),
         pytest.param(
             "--malfunctioning-warning 0",
-            "WARNING - 1 worker malfunctioning, 1 duplicate",
+            "WARNING - 1 worker malfunctioning (v@a), 1 duplicate (w@a)",
             WARNING,
             id="malfunctioning as a warning",
         ),
         pytest.param(
             "--malfunctioning-critical 1",
-            "WARNING - 1 worker duplicate, 1 malfunctioning",
+            "WARNING - 1 worker duplicate (w@a), 1 malfunctioning (v@a)",
             WARNING,
             id="malfunctioning allowed",
         ),
         pytest.param(
             "--malfunctioning-critical ~: --duplicate-critical 0",
-            "CRITICAL - 1 worker duplicate, 1 malfunctioning",
+            "CRITICAL - 1 worker duplicate (w@a), 1 malfunctioning (v@a)",
             CRITICAL,
             id="duplicate as critical",
         ),
         pytest.param(
             "--malfunctioning-warning ~: --duplicate-warning ~:",
-            "OK - 2 of 2 workers online on 1 server, 1 malfunctioning, 1 duplicate",
+            "OK - 2 of 2 workers online on 1 server, 1 malfunctioning (v@a), 1 duplicate (w@a)",
             OK,
             id="never",
         ),
@@ -710,7 +741,7 @@ def test_a_small_share_of_few_workers_is_exact() -> None:
 
 def test_a_range_of_characters_that_ends_before_it_starts_matches_nothing() -> None:
     outcome = check("w-[3-1]@a=1", text=online("w-1@a", "w-2@a"))
-    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 1 worker missing, 2 unexpected"
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 1 worker missing (w-[3-1]@a), 2 unexpected (server a)"
 
 
 @pytest.mark.parametrize("threshold", [".5%", "0.5%"])
