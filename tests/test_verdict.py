@@ -555,6 +555,217 @@ def test_thresholds_of_malfunctioning_and_duplicate(options: str, headline: str,
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS {headline}", code)
 
 
+def answers(nodes: str, *, ill: str = "", queue: str = "") -> str:
+    """Return the status text, as of Celery 4, in which these nodes answer, and consume from a queue if it is given."""
+    below = f"    * {{'name': '{queue}', 'exchange': {{'name': '{queue}'}}}}\n" if queue else ""
+    return "".join(f"{node}: OK\n{below}" for node in nodes.split()) + "".join(
+        f"{node}: ERROR\n" for node in ill.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "headline"),
+    [
+        pytest.param(
+            "w-1..7@a mail-1..2@web1 bulk-1..2@db1",
+            answers("w-1@a w-2@a w-3@a w-4@a w-5@a w-6@a w-7@a mail-1@web1 bulk-2@db1"),
+            "CRITICAL - 2 of 11 workers missing: bulk-1@db1, mail-2@web1",
+            id="two of one kind",
+        ),
+        pytest.param(
+            "w-1..7@a", answers("w-1@a w-2@a w-3@a w-4@a"), "CRITICAL - 3 of 7 workers missing", id="three of one kind"
+        ),
+        pytest.param(
+            "w@a v@a u@b t@b s@c",
+            answers("w@a"),
+            "CRITICAL - 4 of 5 workers missing",
+            id="two servers and a worker are three",
+        ),
+        pytest.param(
+            "w@a v-1..5@a u-1..3@b",
+            answers("w@a"),
+            "CRITICAL - 8 of 9 workers missing: server b, v@a",
+            id="eight workers that two findings account for",
+        ),
+        pytest.param(
+            "w-1..12@a v@b", answers("w-1@a"), "CRITICAL - 12 of 13 workers missing", id="a server and many workers"
+        ),
+        pytest.param(
+            "w-1..11@a",
+            answers(" ".join(f"w-{i}@a" for i in (1, 3, 4, 5, 6, 7, 8, 9, 11))),
+            "CRITICAL - 2 of 11 workers missing: w-2@a, w-10@a",
+            id="workers in natural order",
+        ),
+        pytest.param(
+            "w@a",
+            answers("w@a v@s10 u@s9"),
+            "WARNING - 2 workers unexpected: server s9, server s10",
+            id="servers in natural order",
+        ),
+        pytest.param(
+            "a@a b@b c@a",
+            answers("c@a"),
+            "CRITICAL - 2 of 3 workers missing: server b, a@a",
+            id="a server before a worker",
+        ),
+        pytest.param(
+            "w@a b*@a=1 a-1..3@a",
+            answers("w@a a-1@a a-3@a"),
+            "CRITICAL - 2 of 5 workers missing: a-2@a, b*@a",
+            id="a worker before a pattern",
+        ),
+        pytest.param(
+            "mail-1..2@web1 bulk@db1 --queue mail=2..",
+            answers("mail-1@web1", queue="mail") + answers("bulk@db1", queue="bulk"),
+            "CRITICAL - 1 of 3 workers missing (mail-2@web1), 1 queue short of consumers (mail)",
+            id="a worker and its queue",
+        ),
+        pytest.param(
+            "w-1..2@a --queue mail=1 --queue bulk --queue slow",
+            answers("w-1@a w-2@a", queue="mail"),
+            "CRITICAL - 2 queues short of consumers (bulk, slow), 1 with too many consumers (mail)",
+            id="queues with too few and with too many consumers",
+        ),
+        pytest.param(
+            "w@a v@a u@a",
+            answers("w@a w@a x@a", ill="v@a"),
+            "CRITICAL - 1 of 3 workers missing (u@a), 1 malfunctioning (v@a), 1 duplicate (w@a), 1 unexpected (x@a)",
+            id="one of each kind",
+        ),
+        pytest.param(
+            "w-1..12@a v@a",
+            answers("v@a", ill=" ".join(f"w-{i}@a" for i in (10, 2))) + answers("x@a y@a z@a"),
+            "CRITICAL - 10 of 13 workers missing, 2 malfunctioning (w-2@a, w-10@a), 3 unexpected",
+            id="two of a kind between many of two others",
+        ),
+        pytest.param(
+            "w@a v@a --beat cron@b --beat cron@a",
+            answers("w@a v@a"),
+            "CRITICAL - 2 beats missing: cron@a, cron@b",
+            id="beats alone",
+        ),
+        pytest.param(
+            "w@a v@a --beat cron@a",
+            answers("w@a celerybeat@b"),
+            "CRITICAL - 1 of 2 workers missing (v@a), 1 beat missing (cron@a), 1 beat unexpected (celerybeat@b)",
+            id="beats beside workers",
+        ),
+        pytest.param(
+            "w@a v@b u@b --missing-servers-critical 0",
+            answers("w@a"),
+            "CRITICAL - 2 of 3 workers missing (server b), 1 server missing",
+            id="a threshold of missing servers is crossed as well",
+        ),
+        pytest.param(
+            "w@a v@b u@b --missing-servers-critical 0 -c 2",
+            answers("w@a"),
+            "CRITICAL - 1 server missing, 2 of 3 workers missing (server b)",
+            id="a threshold of missing servers alone is crossed",
+        ),
+        pytest.param(
+            "w@a --unexpected-servers-critical 0 --unexpected-warning ~:",
+            answers("w@a v@b"),
+            "CRITICAL - 1 server unexpected, 1 worker unexpected (server b)",
+            id="a threshold of unexpected servers alone is crossed",
+        ),
+        pytest.param(
+            "w-1..4@a v@a -c 1",
+            answers("w-1@a w-2@a w-3@a v@a"),
+            "OK - 4 of 5 workers online on 1 server, 1 missing: w-4@a",
+            id="one kind that thresholds let pass",
+        ),
+        pytest.param(
+            "w-1..4@a v@a -c 1 --unexpected-warning 2",
+            answers("w-1@a w-2@a w-3@a v@a x@b y@a"),
+            "OK - 4 of 5 workers online on 1 server, 1 missing (w-4@a), 2 unexpected (server b, y@a)",
+            id="two kinds that thresholds let pass",
+        ),
+        pytest.param(
+            "w-1..4@a v@a -c 3 --unexpected-warning 1",
+            answers("w-1@a v@a x@a"),
+            "OK - 2 of 5 workers online on 1 server, 3 missing, 1 unexpected (x@a)",
+            id="many and one that thresholds let pass",
+        ),
+        pytest.param(
+            "w@a --beat cron@a -c 1",
+            answers("w@a"),
+            "OK - 1 of 1 worker and 0 beats online on 1 server, 1 beat missing: cron@a",
+            id="a beat that thresholds let pass",
+        ),
+    ],
+)
+def test_the_status_line_names_one_or_two_of_each_kind(arguments: str, text: str, headline: str) -> None:
+    assert check(*arguments.split(), text=text).headline == f"CELERY WORKERS {headline}"
+
+
+A, B, C = "a" * 45, "b" * 45, "c" * 45
+
+
+@pytest.mark.parametrize(
+    ("missing", "duplicate", "unexpected", "line"),
+    [
+        pytest.param(
+            [f"{A}@a"],
+            [f"{B}@a"],
+            [f"{C}1@a"],
+            f"1 of 3 workers missing ({A}@a), 1 duplicate ({B}@a), 1 unexpected ({C}1@a)",
+            id="200 characters",
+        ),
+        pytest.param(
+            [f"{A}@a"],
+            [f"{B}@a"],
+            [f"{C}12@a"],
+            f"1 of 3 workers missing ({A}@a), 1 duplicate ({B}@a), 1 unexpected",
+            id="201 characters, so the last kind has no names",
+        ),
+        pytest.param(
+            [f"{A}1@a", f"{A}2@a"],
+            [f"{B}1@a", f"{B}2@a"],
+            ["x@a"],
+            f"2 of 5 workers missing ({A}1@a, {A}2@a), 2 duplicate, 1 unexpected",
+            id="the last two kinds have no names, however short the last one's is",
+        ),
+        pytest.param(
+            [f"{A}1@a", f"{A}2@a"],
+            [f"{B}1@a", f"{B}2@a"],
+            ["x@a", "y@a", "z@a"],
+            f"2 of 5 workers missing ({A}1@a, {A}2@a), 2 duplicate, 3 unexpected",
+            id="the last kind is of three, so the one before has no names",
+        ),
+        pytest.param(
+            [f"{A}{B}@a", f"{A}{C}@a"],
+            [],
+            ["x@a"],
+            "2 of 3 workers missing, 1 unexpected",
+            id="no kind has names",
+        ),
+        pytest.param(
+            [f"{A}{A}@a", f"{B}{'1' * 35}@a"],
+            [],
+            [],
+            f"2 of 3 workers missing: {A}{A}@a, {B}{'1' * 35}@a",
+            id="200 characters of one kind alone",
+        ),
+        pytest.param(
+            [f"{A}{A}@a", f"{B}{'1' * 36}@a"],
+            [],
+            [],
+            "2 of 3 workers missing",
+            id="201 characters of one kind alone",
+        ),
+    ],
+)
+def test_beyond_200_characters_the_last_kinds_lose_their_names(
+    missing: list[str], duplicate: list[str], unexpected: list[str], line: str
+) -> None:
+    text = answers(" ".join(["w@a", *duplicate, *duplicate, *unexpected]))
+    outcome = check("w@a", *missing, *duplicate, text=text)
+    assert outcome.headline == f"CELERY WORKERS CRITICAL - {line}"
+    assert len(line) <= 200
+    # Each has its line below all the same.
+    assert len(outcome.findings) == len([*missing, *duplicate, *unexpected])
+
+
 def test_perfdata_has_thresholds_as_absolute_numbers() -> None:
     options = "-w 10% -c @1:33.3% --unexpected-warning 1: --unexpected-critical ~:5 --malfunctioning-critical 0.5"
     assert check("w-10@a", *options.split(), text=online("w-1@a")).perfdata == {
