@@ -16,7 +16,8 @@ CELERY WORKERS OK - 5 of 5 workers online on 3 servers | duplicate=0;0;;0 malfun
 missing_servers=0;;;0 online=5;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 """
 DUPLICATE_AND_UNEXPECTED = f"""\
-CELERY WORKERS CRITICAL - 1 of 5 workers missing, 1 duplicate, 1 unexpected | \
+CELERY WORKERS CRITICAL - 1 of 5 workers missing (specialworker-2@serverA), 1 duplicate (celery@serverC), \
+1 unexpected (newspecialworker-1@serverA) | \
 {perfdata(duplicate="1;0;;0", missing="1;;0;0;5", online="5;;;0", unexpected="1;0;;0")}
 Worker specialworker-2@serverA was missing
 Worker celery@serverC was duplicate, more than one worker answers to this name
@@ -64,7 +65,7 @@ Worker specialworker-2@serverA was missing
     ),
     "one-stopped": (
         f"""\
-CELERY WORKERS CRITICAL - 2 of 5 workers missing | \
+CELERY WORKERS CRITICAL - 2 of 5 workers missing: server serverC, specialworker-2@serverA | \
 {perfdata(missing="2;;0;0;5", missing_servers="1;;;0", online="3;;;0")}
 Server serverC was missing, accounts for 1 missing worker: celery@serverC
 Worker specialworker-2@serverA was missing

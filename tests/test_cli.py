@@ -193,7 +193,8 @@ def test_a_time_that_cannot_be_read_is_refused(option: str, time: str) -> None:
 
 def test_options_and_expected_stand_in_any_order() -> None:
     arguments = ["v@a", "-w", "1", "w@a", "-q", "-e", "x@a", "y@a", "--critical", "2"]
-    assert check(*arguments, text="v@a: OK\nw@a: OK\n").headline == "CELERY WORKERS WARNING - 2 of 4 workers missing"
+    outcome = check(*arguments, text="v@a: OK\nw@a: OK\n")
+    assert outcome.headline == "CELERY WORKERS WARNING - 2 of 4 workers missing: x@a, y@a"
 
 
 def test_quiet_prints_nothing_but_what_is_wrong() -> None:

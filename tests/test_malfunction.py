@@ -110,7 +110,7 @@ def test_every_capture_has_its_test() -> None:
 
 
 OTHERS = ("stats", "report", "registered", "clock")
-MISSING = {1: "1 of 1 worker missing", 2: "1 of 2 workers missing"}
+MISSING = {1: "1 of 1 worker missing: server a", 2: "1 of 2 workers missing: server a"}
 
 
 def assert_present_or_missing(capture: Capture, outcome: Outcome) -> None:
