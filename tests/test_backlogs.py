@@ -764,7 +764,8 @@ def test_backlogs_stand_between_queues_and_unexpected_workers() -> None:
     )
     assert worse.findings == findings
     assert worse.headline == (
-        "CELERY WORKERS CRITICAL - 2 queues backed up (q-9, q-10), 1 short of consumers (emails), 1 worker unexpected (x@a)"
+        "CELERY WORKERS CRITICAL - 2 queues backed up (q-9, q-10), 1 short of consumers (emails), "
+        "1 worker unexpected (x@a)"
     )
 
 

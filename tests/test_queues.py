@@ -122,7 +122,8 @@ def test_the_whole_output() -> None:
     assert check("w-1..3@a", "v@b", "--queue", "emails=3..", text=consuming(FLEET)) == Outcome(
         """\
 CELERY WORKERS CRITICAL - 1 of 4 workers missing (w-3@a), 1 queue short of consumers (emails) | \
-duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;4 missing_servers=0;;;0 online=3;;;0 queues=1;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;4 missing_servers=0;;;0 online=3;;;0 queues=1;;0;0 \
+unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker w-3@a was missing
 Queue emails has 2 consumers instead of at least 3
 """,

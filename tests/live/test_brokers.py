@@ -40,7 +40,8 @@ ONE_KILLED = Outcome(
 )
 ALL_KILLED = Outcome(
     "CELERY WORKERS CRITICAL - 3 of 3 workers missing: server serverA, server serverB | duplicate=0;0;;0 "
-    "malfunctioning=0;;0;0 missing=3;;0;0;3 missing_servers=2;;;0 online=0;;;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
+    "malfunctioning=0;;0;0 missing=3;;0;0;3 missing_servers=2;;;0 online=0;;;0 time=0.5s;;;0 "
+    "unexpected=0;0;;0 unexpected_servers=0;;;0\n"
     "Server serverA was missing, accounts for 2 missing workers\n"
     "Server serverB was missing, accounts for 1 missing worker: celery@serverB\n",
     CRITICAL,
