@@ -233,7 +233,8 @@ def test_a_command_that_cannot_be_started_is_unknown_and_says_why(tmp_path: Path
 @pytest.mark.waiting
 def test_settling_waits_for_unexpected_workers() -> None:
     script = f"{BOTH}; sleep 0.3; echo 'x@a: OK'; sleep 0.3; echo 'y@a: OK'"
-    assert command(script, "w-1..2@a", "--settle", "50").headline == "CELERY WORKERS WARNING - 2 workers unexpected"
+    headline = "CELERY WORKERS WARNING - 2 workers unexpected: x@a, y@a"
+    assert command(script, "w-1..2@a", "--settle", "50").headline == headline
     script = f"{BOTH}; sleep 60; echo 'x@a: OK'"
     for settle in ("0", "0.1"):
         assert command(script, "w-1..2@a", "--settle", settle, "-t", "100") == Outcome(WELL, OK)

@@ -168,7 +168,7 @@ message broker.
             ["v@a", "w@a", "--queue", "mail=0..1", "--queue", "slow=1"],
             f"->  v@a: OK\n{QUEUE}->  u@a: OK\n{QUEUE}",
             """\
-CELERY WORKERS CRITICAL - 1 queue with too many consumers, 1 worker unexpected | queues=1;;0;0
+CELERY WORKERS CRITICAL - 1 queue with too many consumers (mail), 1 worker unexpected (u@a) | queues=1;;0;0
 Queue mail has 2 consumers instead of at most 1
 Worker u@a was unexpectedly present
 In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, 1 of 2 workers had \

@@ -365,7 +365,7 @@ def test_the_word_after_inspect_tells_the_question(question: str) -> None:
         *BOTH, "--wait", "--", "sh", "-c", script.replace("\n", "\\n"), "celery", "inspect", question, "-t", "5"
     )
     if question == "active_queues":
-        assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning"
+        assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning: w-1@a, w-2@a"
         assert outcome.findings == [NO_QUEUE.replace(W2, W1), NO_QUEUE]
     else:
         assert outcome.headline == WELL
@@ -386,7 +386,7 @@ def test_the_word_after_inspect_tells_the_question(question: str) -> None:
 def test_options_may_stand_before_the_question(words: str) -> None:
     script = f"cat << END\n{ALL_EMPTY}END"
     outcome = run(*BOTH, "--wait", "--", "sh", "-c", script, "celery", *words.split())
-    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning"
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning: w-1@a, w-2@a"
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")

@@ -92,7 +92,7 @@ WELL = "OK - 3 of 3 workers online on 2 servers"
         ("x,y", "CRITICAL - 1 queue short of consumers: x,y", ["Queue x,y has 0 consumers instead of at least 1"]),
         (
             "emails=3.. ledger",
-            "CRITICAL - 2 queues short of consumers",
+            "CRITICAL - 2 queues short of consumers: emails, ledger",
             [
                 "Queue emails has 2 consumers instead of at least 3",
                 "Queue ledger has 0 consumers instead of at least 1",
@@ -100,7 +100,7 @@ WELL = "OK - 3 of 3 workers online on 2 servers"
         ),
         (
             "celery=0..1 emails=0..1",
-            "CRITICAL - 2 queues with too many consumers",
+            "CRITICAL - 2 queues with too many consumers: celery, emails",
             [
                 "Queue celery has 2 consumers instead of at most 1",
                 "Queue emails has 2 consumers instead of at most 1",
@@ -121,8 +121,9 @@ def test_how_many_consume(wanted: str, headline: str, findings: list[str]) -> No
 def test_the_whole_output() -> None:
     assert check("w-1..3@a", "v@b", "--queue", "emails=3..", text=consuming(FLEET)) == Outcome(
         """\
-CELERY WORKERS CRITICAL - 1 of 4 workers missing, 1 queue short of consumers | duplicate=0;0;;0 malfunctioning=0;;0;0 \
-missing=1;;0;0;4 missing_servers=0;;;0 online=3;;;0 queues=1;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+CELERY WORKERS CRITICAL - 1 of 4 workers missing (w-3@a), 1 queue short of consumers (emails) | \
+duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;4 missing_servers=0;;;0 online=3;;;0 queues=1;;0;0 \
+unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker w-3@a was missing
 Queue emails has 2 consumers instead of at least 3
 """,
@@ -145,12 +146,12 @@ def test_queues_stand_between_duplicates_and_unexpected_workers() -> None:
     ]
 
 
-def test_short_and_crowded_queues_are_one_metric() -> None:
+def test_queues_short_of_consumers_and_with_too_many_are_one_metric() -> None:
     outcome = check(*EXPECTED, "--queue", "emails=1", "--queue", "ledger", text=consuming(FLEET))
     assert outcome.perfdata["queues"] == "2;;0;0"
-    assert outcome.headline.startswith("CELERY WORKERS CRITICAL - ")
-    assert "1 queue short of consumers" in outcome.headline
-    assert "crowded" in outcome.headline
+    assert outcome.headline == (
+        "CELERY WORKERS CRITICAL - 1 queue short of consumers (ledger), 1 with too many consumers (emails)"
+    )
     assert len(outcome.findings) == 2
 
 
@@ -204,8 +205,8 @@ def test_consumers_are_counted(text: str, consumers: int) -> None:
         assert check(*EXPECTED, *options, "--queue", f"emails={consumers}", text=text).code == OK
     assert check(*EXPECTED, *options, "--queue", f"emails={consumers + 1}", text=text).code == CRITICAL
     told = check("--queue", "emails=9", text=text).output
-    noun = "worker" if consumers == 1 else "workers"
-    assert f"Queue emails is consumed by {consumers} {noun} instead of 9" in told
+    noun = "consumer" if consumers == 1 else "consumers"
+    assert f"Queue emails has {consumers} {noun} instead of 9" in told
 
 
 @pytest.mark.parametrize("name", ["it's", 'say "hi"', "\u00e4", "a b", "tab\there", "back\\slash", "a.b-c_d#1", "x@y"])

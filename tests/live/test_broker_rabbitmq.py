@@ -184,7 +184,7 @@ def test_unknown_who_may_not_come_in(shop: Shop, user: str, password: str, vhost
 def test_crit_no_worker_has_ever_listened_there(shop: Shop) -> None:
     numbers = perfdata(missing="3;;0;0;3", online="0;;;0", missing_servers="2;;;0", time="0.5s;;;0")
     assert ask_as(shop.url(vhost="empty"), *EXPECTED) == Outcome(
-        f"CELERY WORKERS CRITICAL - 3 of 3 workers missing | {numbers}\n"
+        f"CELERY WORKERS CRITICAL - 3 of 3 workers missing: server serverA, server serverB | {numbers}\n"
         "Server serverA was missing, accounts for 2 missing workers\n"
         "Server serverB was missing, accounts for 1 missing worker: celery@serverB\n"
         "The broker has no exchange celery.pidbox: since it was started, no worker has listened on this virtual host\n",

@@ -41,7 +41,7 @@ exit code 0
 
 # One worker is killed.
 $ kill -KILL N   # worker-2@app1
-{CHECK}CELERY WORKERS CRITICAL - 1 of 6 workers missing, 1 queue short of consumers\
+{CHECK}CELERY WORKERS CRITICAL - 1 of 6 workers missing (worker-2@app1), 1 queue short of consumers (celery)\
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;6 missing_servers=0;;;0 online=5;;;0 queues=1;;0;0 time=Ns;;;0\
  unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker worker-2@app1 was missing

@@ -63,7 +63,7 @@ WRONG_QUEUE = outcome(
 )
 NO_QUEUE = outcome(
     CRITICAL,
-    "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short of consumers",
+    "CELERY WORKERS CRITICAL - 1 worker malfunctioning (mail@b), 1 queue short of consumers (emails)",
     "Worker mail@b was malfunctioning, it consumes from no queue",
     "Queue emails has 0 consumers instead of at least 1",
     malfunctioning="1;;0;0",

@@ -73,7 +73,7 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
         both = icinga.result("app1", until=lambda result: "malfunctioning" in result.output)
         assert shown(both) == Result(
             CRITICAL,
-            "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short of consumers ",
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning (mail@app2), 1 queue short of consumers (orders) ",
             "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE\n"
             "Queue orders has 0 consumers instead of at least 1",
             expected(malfunctioning="1;;0;0", oldest_task="AGE;;;0", queues="1;;0;0"),

@@ -79,7 +79,7 @@ def test_crit_consumer_cancelled(site: Site) -> None:
     finally:
         site.fleet.add_consumer("w-2@a", "orders")
     assert said == Outcome(
-        "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short of consumers"
+        "CELERY WORKERS CRITICAL - 1 worker malfunctioning (w-2@a), 1 queue short of consumers (orders)"
         " | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;3 missing_servers=0;;;0"
         " online=3;;;0 queues=1;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
         "Worker w-2@a was malfunctioning, it consumes from no queue\n"
@@ -96,7 +96,7 @@ def test_crit_one_killed(site: Site) -> None:
     finally:
         start_emails(site.fleet)
     assert said == Outcome(
-        "CELERY WORKERS CRITICAL - 1 of 3 workers missing, 1 queue short of consumers"
+        "CELERY WORKERS CRITICAL - 1 of 3 workers missing (server b), 1 queue short of consumers (emails)"
         " | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;3 missing_servers=1;;;0"
         " online=2;;;0 queues=1;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
         "Server b was missing, accounts for 1 missing worker: mail@b\n"

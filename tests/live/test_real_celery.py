@@ -128,7 +128,7 @@ def test_crit_consumer_cancelled(fleet: Fleet) -> None:
     try:
         inspect = [*fleet.celery, "inspect", "active_queues", *PATIENT]
         assert check(fleet, inspect, *EXPECTED, "--queue", "celery=6") == (
-            "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short of consumers"
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning (celery@serverC), 1 queue short of consumers (celery)"
             " | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
             " online=6;;;0 queues=1;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
             "Worker celery@serverC was malfunctioning, it consumes from no queue\n"
