@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from check_celery_workers.expected.awaited import Awaited
+from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry, Text
 from check_celery_workers.replies.output import Output, Replies
@@ -39,6 +41,31 @@ def doubt(text: Text) -> str | None:
     """Return why the text is doubted if something is missing."""
     found = doubt_about([text], lacking=True)
     return ": ".join(filter(None, (found.problem, found.reason))) if found else None
+
+
+def test_a_line_of_a_log_before_the_first_arrow_is_no_reply_and_makes_nothing_enough() -> None:
+    inventory = Inventory()
+    inventory.expect("w@a")
+    awaited = Awaited(inventory)
+    reader = TextReader(None, awaited)
+    reader.feed("w@a: OK\n")
+    assert awaited.missing == 0
+    reader.feed("->  v@a: OK\n")
+    assert awaited.missing == 1
+    (output,) = reader.finish().outputs
+    assert output.replies.nodes() == {"v@a"}
+
+
+@pytest.mark.parametrize(("node", "missing"), [("x@a", 1), ("w-7@a", 0), ("v-9@a", 0)])
+def test_an_ignored_worker_consumes_only_if_something_may_expect_it(node: str, missing: int) -> None:
+    inventory = Inventory(ignored=["*"])
+    for text in ("w-7..7@a", "v-*@a=0..5"):
+        inventory.expect(text)
+    inventory.expect_option("queue", "qa")
+    awaited = Awaited(inventory)
+    reader = TextReader(ACTIVE_QUEUES, awaited)
+    reader.feed(f"->  w-7@a: OK\n    - empty -\n->  {node}: OK\n{QUEUE}")
+    assert awaited.missing == missing
 
 
 QUEUE = "    * {'name': 'qa', 'exchange': {'name': 'qa', 'type': 'direct'}, 'routing_key': 'qa'}\n"

@@ -509,7 +509,7 @@ def test_thresholds_of_missing_workers(options: str, headline: str, code: int) -
         ),
         pytest.param(
             "--unexpected-servers-critical 0",
-            "CRITICAL - 2 servers unexpected, 3 workers unexpected (server b, server c)",
+            "CRITICAL - 2 servers unexpected (b, c), 3 workers unexpected (server b, server c)",
             CRITICAL,
             id="servers",
         ),
@@ -653,19 +653,19 @@ def answers(nodes: str, *, ill: str = "", queue: str = "") -> str:
         pytest.param(
             "w@a v@b u@b --missing-servers-critical 0",
             answers("w@a"),
-            "CRITICAL - 2 of 3 workers missing (server b), 1 server missing",
+            "CRITICAL - 2 of 3 workers missing (server b), 1 server missing (b)",
             id="a threshold of missing servers is crossed as well",
         ),
         pytest.param(
             "w@a v@b u@b --missing-servers-critical 0 -c 2",
             answers("w@a"),
-            "CRITICAL - 1 server missing, 2 of 3 workers missing (server b)",
+            "CRITICAL - 1 server missing (b), 2 of 3 workers missing (server b)",
             id="a threshold of missing servers alone is crossed",
         ),
         pytest.param(
             "w@a --unexpected-servers-critical 0 --unexpected-warning ~:",
             answers("w@a v@b"),
-            "CRITICAL - 1 server unexpected, 1 worker unexpected (server b)",
+            "CRITICAL - 1 server unexpected (b), 1 worker unexpected (server b)",
             id="a threshold of unexpected servers alone is crossed",
         ),
         pytest.param(

@@ -79,7 +79,9 @@ def _unheard_but_not_silent(comparison: Comparison, question: Question) -> Colle
 
 
 def _phrases(comparison: Comparison, metric: str, noun: str, value: int) -> list[Phrase]:
-    found = [finding for finding in comparison.findings if finding.metric == metric and noun != "server"]
+    found = [finding for finding in comparison.findings if finding.metric == metric]
+    if noun == "server":
+        return [(value, noun, metric, [finding for finding in found if finding.kind == Finding.SERVER])]
     own, of_beats = ([one for one in found if (one.noun == "beat") is is_beat] for is_beat in (False, True))
     beats = sum(finding.count for finding in of_beats)
     phrases: list[Phrase] = [(value - beats, noun, metric, own), (beats, "beat", metric, of_beats)]

@@ -31,7 +31,8 @@ _MODULE = r'\s+File ".*", line \d+, in <module>$'
 _OVER_128 = r"(?:129|1[3-9]\d|2\d\d)\b"
 # What programs around Celery say of their own failure.
 _WRAPPER = (
-    r"(?:\S*/)?-?(?:(?:ba|da|k|z|a)?sh|env|timeout|nohup|python[\d.]*|su|doas|docker|podman)(?:\[\d+\])?: (?!warning)|"
+    r"(?:\S*/)?-?(?:(?:ba|da|k|z|a)?sh|python[\d.]*|su|doas|docker|podman)(?:\[\d+\])?: (?!warning|0: getcwd)|"
+    r"(?:\S*/)?(?:env|timeout|nohup): .*(?:No such file or directory|Permission denied|failed to run command)|"
     r"\S+: line \d+: (?!warning)|\S+: \d+: (?:\S+: ){0,2}(?:not found|Permission denied|cannot open|Syntax error)|"
     r"zsh:\d+: |sudo: (?!unable to resolve host)|ssh: |kex_exchange_identification: |"
     r"Connection (?:closed|reset) by .* port |Host key verification failed|[^\s@]+@\S+: Permission denied|"

@@ -60,7 +60,8 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
                 words = f"{count:,} of {expected:,}" if noun in used else _of(count, expected)
             used |= {noun} - {"server", "beat"}
             parts.append(f"{words} {state}")
-            names.append(", ".join(map(subject, _in_order(found))) if len(found) <= _MOST_NAMED else "")
+            named = _in_order(found) if len(found) <= _MOST_NAMED else []
+            names.append(", ".join(printable(one.name) if noun == "server" else subject(one) for one in named))
     line = _named(parts, names, alone=len(parts) == 1 + ok)
     while len(line) > _MOST_LINE and any(names):
         names[max(place for place, own in enumerate(names) if own)] = ""
@@ -75,7 +76,8 @@ def _named(parts: Sequence[str], names: Sequence[str], alone: bool) -> str:
 
 
 def _in_order(findings: Iterable[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: (finding.kind, natural(finding.name)))
+    # Patterns stay in the order in which they take workers.
+    return sorted(findings, key=lambda one: (one.kind, natural("" if one.kind == Finding.PATTERN else one.name)))
 
 
 def _online(comparison: Comparison) -> str:
