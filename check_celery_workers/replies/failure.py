@@ -20,6 +20,7 @@ from check_celery_workers.replies.quote import quotable
 
 NOBODY = "No nodes replied within time constraint"
 TRACEBACK = "Traceback (most recent call last):"
+FRAME = 'File "'
 CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 
 # The outermost frame of a program: a script without .py in its name, or what `python -m`, `-c` and Django start.
@@ -154,7 +155,7 @@ def _chains(lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
                 yield _said(chain), ended
                 chain, ended = [], False
             is_linked, is_within = False, True
-            frame = lines[place + 1] if place + 1 < len(lines) else ""
+            frame = next((below for below in lines[place + 1 :] if below.lstrip().startswith(FRAME)), "")
             ended = ended or is_outermost(frame) or is_of_module(frame)
         elif is_within and line[:1].strip():
             # What it says may begin on the next line.

@@ -28,6 +28,7 @@ from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
 from check_celery_workers.replies.failure import (
     CHAINED,
+    FRAME,
     NOBODY,
     TRACEBACK,
     fails,
@@ -273,13 +274,19 @@ class TextReader:
             self._is_traced, self._latest = True, None
         elif line.startswith(CHAINED):
             self._is_chained = True
-        elif is_traced:
+        elif is_traced and line.lstrip().startswith(FRAME):
             if is_outermost(line):
                 self._fail(is_certain=True)
             elif is_of_module(line):
                 self._may_have_failed = True
             self._is_chained = False
-        elif fails(line):
+        else:
+            # Others may write in between.
+            self._is_traced = is_traced
+            self._note_other(line)
+
+    def _note_other(self, line: str) -> None:
+        if fails(line):
             self._fail()
         elif ": OK" in line or ": ERROR" in line:
             form = form_behind(line)
