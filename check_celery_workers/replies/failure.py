@@ -55,6 +55,34 @@ _SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
 _LONGEST = 150
 
 
+class Failures:
+    """Finds where a program failed, line by line.
+
+    is_within: the lines are those of a traceback, of which the outermost frame is still to come
+    is_chained: it belongs to the traceback before
+    """
+
+    # What a line says: nothing; it failed, if nothing of Celery's follows; it failed; it has failed whatever follows.
+    NOTHING, MAYBE, FAILED, CERTAIN = range(4)
+
+    def __init__(self) -> None:
+        self.is_within = self.is_chained = self._is_announced = False
+
+    def read(self, line: str) -> int:
+        """Return what a line that no output consists of says of a failure. Others may write between those of one."""
+        if line.startswith(TRACEBACK):
+            self.is_within, self.is_chained, self._is_announced = True, self._is_announced, False
+        elif line.startswith(CHAINED):
+            self._is_announced = True
+        elif self.is_within and line.lstrip().startswith(FRAME):
+            self.is_within = False
+            return self.CERTAIN if is_outermost(line) else self.MAYBE if is_of_module(line) else self.NOTHING
+        elif fails(line):
+            self.is_chained = False
+            return self.FAILED
+        return self.NOTHING
+
+
 def fails(line: str) -> bool:
     """Return whether the line says that what should ask Celery, or Celery itself, failed."""
     return line.startswith("Error:") or re.match(_WRAPPER, line) is not None

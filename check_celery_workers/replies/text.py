@@ -26,20 +26,12 @@ from collections import deque
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
-from check_celery_workers.replies.failure import (
-    CHAINED,
-    FRAME,
-    NOBODY,
-    TRACEBACK,
-    fails,
-    form_behind,
-    is_of_module,
-    is_outermost,
-)
+from check_celery_workers.replies.failure import NOBODY, Failures, form_behind
 from check_celery_workers.replies.inquiry import Text
 from check_celery_workers.replies.item import EMPTY, Item, read_item, read_json, read_line
 from check_celery_workers.replies.output import ARROW_5, Output
 from check_celery_workers.replies.question import ACTIVE, Question
+from check_celery_workers.replies.side_by_side import SideBySide
 
 # Groups: the arrow, the node in two parts, the verdict; or else any other line, which may be blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.
@@ -78,11 +70,8 @@ class TextReader:
         self._latest: tuple[Group, str] | None = None
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
         self._unended = ""
-        # What the lines before make of the next one: below the start of a traceback stands its outermost frame.
-        self._is_traced = self._is_chained = False
+        self._failures, self._side_by_side = Failures(), SideBySide()
         self._may_have_failed = False  # whether a traceback may have ended a program, if nothing of Celery's follows
-        # How many replies more the outputs had than they claim, and how many nodes.
-        self._surplus = self._surplus_nodes = 0
         self._lengths: dict[str, int | None] = {}
         self._is_blank, self._is_closed = True, False
 
@@ -269,29 +258,17 @@ class TextReader:
         """Keep a line that no output consists of, and note what it says of them."""
         line = line[:_OTHERS_LENGTH]
         self._others.append(line)
-        is_traced, self._is_traced = self._is_traced, False
-        if line.startswith(TRACEBACK):
-            self._is_traced, self._latest = True, None
-        elif line.startswith(CHAINED):
-            self._is_chained = True
-        elif is_traced and line.lstrip().startswith(FRAME):
-            if is_outermost(line):
-                self._fail(is_certain=True)
-            elif is_of_module(line):
-                self._may_have_failed = True
-            self._is_chained = False
-        else:
-            # Others may write in between.
-            self._is_traced = is_traced
-            self._note_other(line)
-
-    def _note_other(self, line: str) -> None:
-        if fails(line):
-            self._fail()
+        found = self._failures.read(line)
+        if found == Failures.MAYBE:
+            self._may_have_failed = True
+        elif found:
+            self._fail(found == Failures.CERTAIN)
         elif ": OK" in line or ": ERROR" in line:
             form = form_behind(line)
             if form is not None:
                 self._open.behind.add(form)
+        if self._failures.is_within:
+            self._latest = None
 
     def _fail(self, is_certain: bool = False) -> None:
         """Note that a program failed; if that `is_certain`, whatever replies later is of another one."""
@@ -300,7 +277,7 @@ class TextReader:
             self._open.has_error = True
             if is_certain:
                 self._close()
-        elif not (self._is_chained and self._outputs and self._outputs[-1].end == Output.FAILED):
+        elif not (self._failures.is_chained and self._outputs and self._outputs[-1].end == Output.FAILED):
             self._outputs.append(Output(Output.FAILED))
 
     def _retract(self) -> None:
@@ -316,33 +293,11 @@ class TextReader:
         """End the output that is being read; before its first reply, what was noted is of the next one."""
         self._latest, self._may_have_failed = None, False
         if claimed is not None:
-            claimed = self._interleaved(claimed)
+            claimed = self._side_by_side.claim(self._open, claimed, self._outputs)
         self._open.close(self._question, self._assumed, claimed)
         if self._open:
             self._outputs.append(self._open)
             self._open = Output()
-
-    def _interleaved(self, claimed: int) -> int:
-        """Return how many replies it claims itself: if hosts were asked side by side, others stand before it.
-
-        Where repeated nodes alone are too many before it, and it has a new one, another may be lacking all the same.
-        """
-        more, more_nodes = self._open.lines - claimed, self._open.lines - self._open.repeats - claimed
-        if more >= 0:
-            self._surplus += more
-            self._surplus_nodes += max(0, more_nodes)
-            return claimed
-        if self._surplus + more < 0:
-            return claimed
-        self._surplus += more
-        seen = {node for output in self._outputs for node in output.replies.nodes()}
-        for output in self._outputs:
-            # The same node replied to several who asked.
-            output.replies.duplicates.clear()
-        if self._surplus_nodes + more_nodes < 0 and not self._open.replies.nodes() <= seen:
-            return claimed
-        self._surplus_nodes += more_nodes
-        return self._open.lines
 
 
 def _duplicates_in(line: str) -> list[str]:
