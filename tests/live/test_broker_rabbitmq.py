@@ -350,7 +350,7 @@ def test_crit_a_queue_does_not_exist_and_the_others_are_measured(shop: Shop) -> 
     with filled(shop.url(), kombu.Queue("bills", durable=False), 7):
         options = (word for name in names for word in ("--backlog-critical", name))
         assert ask(*EXPECTED, "--broker", shop.url(), *options) == Outcome(
-            f"CELERY WORKERS CRITICAL - 2 queues do not exist | {numbers}\n"
+            f"CELERY WORKERS CRITICAL - 2 queues do not exist: attic, cellar | {numbers}\n"
             "Queue attic does not exist\n"
             "Queue cellar does not exist\n",
             CRITICAL,
