@@ -11,10 +11,11 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.judgement.stall import watched
-from check_celery_workers.plugin import OK, Workers, judge
+from check_celery_workers.plugin import OK, STATES, UNKNOWN, Workers, judge
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.question import (
+    ACTIVE,
     ACTIVE_QUEUES,
     LENGTHS,
     PING,
@@ -44,7 +45,10 @@ def judge_workers(settings: Settings) -> tuple[str, int]:
         def ask() -> Inquiry:
             return _ask(settings, inventory, progress)
 
-        verdict, code = judge(Workers(ask, inventory, settings.deadline, timed=asks), settings.thresholds)
+        workers = Workers(ask, inventory, settings.deadline, timed=asks)
+        verdict, code = judge(workers, settings.thresholds)
+    if code == UNKNOWN and settings.unknown_as and not isinstance(workers.error, UsageError):
+        verdict.ends_as, code = settings.unknown_as.upper(), STATES[settings.unknown_as]
     if settings.quiet and code == OK:
         return "", OK
     return verdict.output(settings.verbose, progress.raw), code
@@ -81,7 +85,8 @@ def _inventory(settings: Settings) -> Inventory:
             inventory.expect_option(option, text)
     inventory.stall_limit = settings.stall_limit or inventory.stall_limit
     if not inventory:
-        raise UsageError("no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
+        where = " before the --, all behind it is COMMAND" if settings.command else ""
+        raise UsageError(f"no worker is expected, write EXPECTED such as worker-4@serverA{where} (see --help)")
     if settings.broker is None:
         inventory.pass_over()
     return inventory
@@ -95,7 +100,10 @@ def _ask(settings: Settings, wanted: Inventory, progress: Progress | None = None
     questions = questions or (ACTIVE_QUEUES,)
     # A stream ends by itself: nobody waits for what is still to come.
     awaited = wanted if settings.command and wanted else None
-    reader = Reader(TextSource(partial(_open, settings), progress).ask, settings.deadline, settings.attempts)
+    # Of everybody who lists nothing nobody knows what he was asked.
+    assumed = ACTIVE_QUEUES if wanted.queues and not settings.task_limit else ACTIVE
+    source = TextSource(partial(_open, settings), progress, assumed)
+    reader = Reader(source.ask, settings.deadline, settings.attempts)
     return reader.read(asked_by(settings.command, questions), awaited, settings.settle)
 
 

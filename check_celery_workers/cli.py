@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 
 from check_celery_workers.errors import CannotJudge, HelpAsked
 from check_celery_workers.report.verdict import unknown
+from check_celery_workers.sources.stream import is_writable
 
 UNKNOWN = 3
+
+# How many bytes a pipe takes without waiting, if it takes any.
+_AT_ONCE = 4096
+# For how many seconds to write where nobody has said how long the check may take, and where no time is left.
+_LONGEST_WRITE = 30.0
+_LEAST = 0.5
 
 
 def run() -> None:
@@ -20,7 +29,13 @@ def run() -> None:
     """
     # In a large fleet, garbage collection took half the time and found nothing.
     gc.disable()
-    os._exit(main())
+    # Nothing but the verdict is printed.
+    sys.unraisablehook = lambda _: None
+    try:
+        code = main()
+    except BaseException:
+        code = UNKNOWN
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,15 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if sys.stdout is None:
         return UNKNOWN
-    verbose, code = 0, UNKNOWN
+    verbose, code, deadline = 0, UNKNOWN, time.monotonic() + _LONGEST_WRITE
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         _reserve_streams()
         # What takes long to import: without garbage collection, and an interrupt is answered.
         from check_celery_workers import check
         from check_celery_workers.settings.settings import parse
 
         settings = parse(sys.argv[1:] if argv is None else argv)
-        verbose = settings.verbose
+        verbose, deadline = settings.verbose, settings.deadline
         output, code = check.describe(settings) if settings.baseline else check.judge_workers(settings)
     except HelpAsked as asked:
         output = str(asked)
@@ -48,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output = unknown("not enough memory" if isinstance(error, MemoryError) else "interrupted").output()
     except Exception as error:
         output = _explain_bug(error, verbose)
-    return code if _write(output) else UNKNOWN
+    return code if _write(output, max(deadline, time.monotonic() + _LEAST)) else UNKNOWN
 
 
 def _explain_bug(error: Exception, verbose: int) -> str:
@@ -76,15 +93,15 @@ def _reserve_streams() -> None:
         os.close(fd)
 
 
-def _write(output: str) -> bool:
-    """Write to standard output; return whether all of it was taken.
+def _write(output: str, deadline: float) -> bool:
+    """Write to standard output until the deadline, a time of `time.monotonic`; return whether all of it was taken.
 
     In UTF-8 whatever the locale, as Icinga and Nagios read it. Python's buffer would report errors too late.
     """
     data = output.encode()
     try:
-        while data:
-            data = data[os.write(1, data) :]
+        while data and is_writable(1, deadline):
+            data = data[os.write(1, data[:_AT_ONCE]) :]
     except OSError:
         return False
-    return True
+    return not data

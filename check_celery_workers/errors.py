@@ -12,7 +12,7 @@ class CannotJudge(Exception):  # noqa: N818 -- it is no error of the plugin's
 
 
 class UsageError(CannotJudge):
-    """An argument, or a line of a file, is wrong; the message says which and how to write it right."""
+    """An argument or a line of a file is wrong, or a package is lacking; the message says how to put it right."""
 
 
 class SourceError(CannotJudge):
@@ -21,6 +21,10 @@ class SourceError(CannotJudge):
 
 class EndedBadly(SourceError):  # noqa: N818 -- likewise
     """A command ended with another exit status than 0, or was ended by a signal."""
+
+
+class SaidNothing(SourceError):  # noqa: N818 -- likewise
+    """A command ended well, and without a word: Celery always says something."""
 
 
 class Unreachable(SourceError):  # noqa: N818 -- likewise

@@ -25,6 +25,8 @@ from check_celery_workers.threshold import Threshold
 
 OK = int(nagiosplugin.Ok)
 UNKNOWN = int(nagiosplugin.Unknown)
+# What an UNKNOWN may end as.
+STATES = {"warning": int(nagiosplugin.Warn), "critical": int(nagiosplugin.Critical)}
 
 _BACKLOG = "backlog_"
 
@@ -33,7 +35,10 @@ _LEAST = 1.0
 
 
 class Workers(nagiosplugin.Resource):
-    """The workers that reply, compared with those that should: `comparison` is what came of it, None until then."""
+    """The workers that reply, compared with those that should.
+
+    comparison: what came of it, None until then; error: why nothing did
+    """
 
     name = NAME
 
@@ -44,6 +49,7 @@ class Workers(nagiosplugin.Resource):
         """
         self.inventory = inventory
         self.comparison: Comparison | None = None
+        self.error: CannotJudge | None = None
         self._ask, self._deadline, self._timed = ask, deadline, timed
 
     def probe(self) -> list[nagiosplugin.Metric]:
@@ -55,6 +61,7 @@ class Workers(nagiosplugin.Resource):
                 comparison = compare(Comparison(self.inventory, inquiry))
                 find(comparison)
         except CannotJudge as error:
+            self.error = error
             raise nagiosplugin.CheckError(str(error)) from error
         comparison.seconds = round(time.monotonic() - started, 3) if self._timed else None
         self.comparison = comparison

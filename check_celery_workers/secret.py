@@ -17,7 +17,7 @@ _WORD = (
     r"(?:passwo?r?d|passphrase|pass|pwd|secret|token|api[-_]?key|access[-_]?key|credential)"
     r"s?(?:[-_][\w-]*)?(?![\w-])"
 )
-_VALUE = r"""(?:"[^"]*"?|'[^']*'?|[^\s"',;&)\]}]+)"""
+_VALUE = r"""(?:"[^"]*"?|'[^']*'?|[^\s"',;&)\]}]*[^\s"',;&)\]}:])"""
 _SECRETS = (
     # Everything up to the last @, since a password may hold any character; or up to the end, where the line is cut.
     (r"(://)\S*@", r"\1**@"),

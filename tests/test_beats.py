@@ -160,7 +160,7 @@ def test_a_beat_that_answers_is_online_beside_the_workers(arguments: list[str], 
             "w@a w@b --beat celerybeat@* --beat cron@b --beat cron@a",
             "w@a",
             told(
-                "CRITICAL - 1 of 2 workers missing, 3 beats missing",
+                "CRITICAL - 1 of 2 workers missing (server b), 3 beats missing",
                 "Server b was missing, accounts for 1 missing worker: w@b",
                 "Beat cron@a was missing",
                 "Beat cron@b was missing",
@@ -223,7 +223,7 @@ def test_beats_that_are_missing(arguments: str, nodes: str, expected: Outcome) -
             "w@a celerybeat@b",
             "w@a celerybeat@a",
             told(
-                "CRITICAL - 1 beat missing, 1 beat unexpected",
+                "CRITICAL - 1 beat missing (celerybeat@b), 1 beat unexpected (celerybeat@a)",
                 "Beat celerybeat@b was missing",
                 "Beat celerybeat@a was unexpectedly present",
                 HINT,
@@ -235,7 +235,7 @@ def test_beats_that_are_missing(arguments: str, nodes: str, expected: Outcome) -
             "w@a",
             "w@a x@a celerybeat@b10 celerybeat@b2",
             told(
-                "WARNING - 1 worker unexpected, 2 beats unexpected",
+                "WARNING - 1 worker unexpected (x@a), 2 beats unexpected (celerybeat@b2, celerybeat@b10)",
                 "Worker x@a was unexpectedly present",
                 "Beat celerybeat@b2 was unexpectedly present",
                 "Beat celerybeat@b10 was unexpectedly present",
@@ -277,7 +277,7 @@ def test_beats_that_are_missing(arguments: str, nodes: str, expected: Outcome) -
             "w@a --beat cron@b",
             "w@a cron@a",
             told(
-                "CRITICAL - 1 beat missing, 1 worker unexpected",
+                "CRITICAL - 1 beat missing (cron@b), 1 worker unexpected (cron@a)",
                 "Beat cron@b was missing",
                 "Worker cron@a was unexpectedly present",
                 HINT,
@@ -289,7 +289,7 @@ def test_beats_that_are_missing(arguments: str, nodes: str, expected: Outcome) -
             "w@a",
             "w@a celerybeats@a celerybeat-1@a",
             told(
-                "WARNING - 2 workers unexpected",
+                "WARNING - 2 workers unexpected: celerybeat-1@a, celerybeats@a",
                 "Worker celerybeat-1@a was unexpectedly present",
                 "Worker celerybeats@a was unexpectedly present",
                 numbers=perfdata(missing="0;;0;0;1", online="3;;;0", unexpected="2;0;;0"),
@@ -310,7 +310,7 @@ def test_a_beat_counts_for_no_pattern_of_workers(pattern: str) -> None:
         numbers=perfdata(missing="1;;0;0;3", online="2;;;0"),
     )
     assert check(f"{pattern}=2", text=status("celery@a", "celerybeat@a")) == told(
-        "CRITICAL - 1 of 2 workers missing, 1 beat unexpected",
+        f"CRITICAL - 1 of 2 workers missing ({pattern}), 1 beat unexpected (celerybeat@a)",
         f"Pattern {pattern} matched 1 worker instead of 2, accounts for 1 missing worker",
         "Beat celerybeat@a was unexpectedly present",
         numbers=perfdata(missing="1;;0;0;2", online="2;;;0", unexpected="1;0;;0"),
@@ -375,7 +375,7 @@ def test_where_all_is_well_workers_and_beats_are_counted(
 
 def test_workers_and_beats_that_may_be_missing_are_counted_apart() -> None:
     assert check("w@a", "v@a", "celerybeat@a", "-c", "2", text=status("w@a")) == told(
-        "OK - 1 of 2 workers and 0 beats online on 1 server, 1 missing, 1 beat missing",
+        "OK - 1 of 2 workers and 0 beats online on 1 server, 1 missing (v@a), 1 beat missing (celerybeat@a)",
         "Worker v@a was missing",
         "Beat celerybeat@a was missing",
         HINT,
@@ -392,7 +392,7 @@ def test_a_beat_that_several_patterns_match_counts_for_the_first() -> None:
     # Of both kinds of arguments EXPECTED is the first.
     assert check("w@a", "--beat", "celerybeat@*", "celerybeat@a", text=text) == fine
     assert check("w@a", "--beat", "celerybeat@*", "--beat", "celerybeat@a", text=text) == told(
-        "CRITICAL - 1 beat missing, 1 beat unexpected",
+        "CRITICAL - 1 beat missing (celerybeat@a), 1 beat unexpected (celerybeat@*)",
         "Beat celerybeat@a was missing",
         "Pattern celerybeat@* matched 2 beats instead of 1, accounts for 1 unexpected beat",
         HINT,
@@ -411,9 +411,9 @@ def test_a_beat_that_several_patterns_match_counts_for_the_first() -> None:
 )
 def test_beats_are_among_the_missing_that_have_thresholds(options: str, state: str, missing: str) -> None:
     arguments = ["w@a", "v@a", "--beat", "celerybeat@*", "--beat", "cron@b", *options.split()]
-    words = "OK - 2 of 2 workers and 0 beats online on 1 server, 2 beats missing" if state == "OK" else ""
+    online = "2 of 2 workers and 0 beats online on 1 server, " if state == "OK" else ""
     assert check(*arguments, text=status("w@a", "v@a")) == told(
-        words or f"{state} - 2 beats missing",
+        f"{state} - {online}2 beats missing: cron@b, celerybeat@*",
         "Beat cron@b was missing",
         "Pattern celerybeat@* matched 0 beats instead of 1, accounts for 1 missing beat",
         HINT,
@@ -478,7 +478,7 @@ def test_nobody_answers(text: str, end: str, lines: list[str]) -> None:
         numbers=perfdata(missing="1;;0;0;1", online="0;;;0"),
     )
     assert check("w@a", "celerybeat@a", text=text) == told(
-        f"CRITICAL - 1 of 1 worker missing, 1 beat missing{end}",
+        f"CRITICAL - 1 of 1 worker missing (server a), 1 beat missing (celerybeat@a){end}",
         "Server a was missing, accounts for 1 missing worker: w@a",
         "Beat celerybeat@a was missing",
         *lines,
@@ -489,7 +489,7 @@ def test_nobody_answers(text: str, end: str, lines: list[str]) -> None:
 
 def test_a_server_of_which_a_beat_answers_is_not_missing() -> None:
     assert check("w@a", "v@a", "celerybeat@a", text=status("celerybeat@a")) == told(
-        "CRITICAL - 2 of 2 workers missing",
+        "CRITICAL - 2 of 2 workers missing: v@a, w@a",
         "Worker v@a was missing",
         "Worker w@a was missing",
         numbers=perfdata(missing="2;;0;0;3", online="1;;;0"),
@@ -671,8 +671,8 @@ def test_where_no_beat_is_expected_a_text_that_cannot_show_them_is_fine() -> Non
             ["celerybeat@a", "--queue", "mail=2"],
             consuming("w@a"),
             told(
-                "CRITICAL - 1 queue short: mail",
-                "Queue mail is consumed by 1 worker instead of 2",
+                "CRITICAL - 1 queue short of consumers: mail",
+                "Queue mail has 1 consumer instead of 2",
                 f"In doubt: {NO_BEATS}",
                 numbers=perfdata(missing="", online="1;;;0", queues="1;;0;0").replace(" missing= ", " "),
             ),
@@ -724,9 +724,7 @@ def test_where_beats_alone_are_expected_it_says_how_many_of_them_had_answered() 
 
 def test_an_error_instead_of_an_answer_says_nothing_of_a_beat() -> None:
     for expected in (["celerybeat@a"], ["w@a", "celerybeat@a"]):
-        assert check(*expected, text="Error: broken\n") == told(
-            "UNKNOWN - no worker's answer in the status text: Error: broken"
-        )
+        assert check(*expected, text="Error: broken\n") == told("UNKNOWN - Error: broken")
 
 
 class Celery:
@@ -864,12 +862,10 @@ def test_a_beat_that_comes_up_in_ping_alone_is_unexpected_or_a_duplicate(celery:
 
 @commands
 def test_a_beat_that_answers_ERROR_to_ping(celery: Celery) -> None:  # noqa: N802 -- as Celery writes it
-    text = (
-        pong("w@a", "celerybeat@a").replace("celerybeat@a: OK", "celerybeat@a: ERROR").replace("w@a: OK", "w@a: ERROR")
-    )
+    text = pong("w@a", "celerybeat@a").replace(": OK\n        pong", ": ERROR\n        late")
     assert check(*BOTH, *celery.command(active_queues=ONE, ping=says(text))).timeless == told(
         "CRITICAL - 1 beat malfunctioning: celerybeat@a",
-        "Beat celerybeat@a was malfunctioning, it answered ERROR",
+        "Beat celerybeat@a was malfunctioning, it answered late",
         numbers=timed("0;;0;0;2", "2;;;0", malfunctioning="1;;0;0"),
     )
 
@@ -906,11 +902,8 @@ def test_a_beat_that_is_missing_is_no_doubt_of_the_question_before(celery: Celer
 @commands
 def test_where_the_first_question_leaves_no_verdict_ping_is_not_asked(celery: Celery) -> None:
     command = celery.command(active_queues=BROKEN, ping=says(pong("w@a", "celerybeat@a")))
-    reason = "sh ended with exit status 1, 0 of 1 workers had answered, no answer from w@a"
-    assert check(*BOTH, *command) == told(
-        f"UNKNOWN - {reason}: Error: Could not connect to the message broker.",
-        "Server a had not answered, accounts for 1 worker: w@a",
-    )
+    reason = "Error: Could not connect to the message broker. (sh ended with exit status 1)"
+    assert check(*BOTH, *command) == told(f"UNKNOWN - {reason}")
     assert celery.asked == ["active_queues"]
 
 
@@ -940,9 +933,7 @@ def test_ping_fails_and_what_is_certain_and_critical_stands(celery: Celery) -> N
 @commands
 def test_ping_fails_where_beats_alone_are_expected(celery: Celery) -> None:
     outcome = check("celerybeat@a", *celery.command(active_queues=ONE, ping="exit 4"))
-    assert (outcome.findings, outcome.code) == (["Beat celerybeat@a had not answered"], UNKNOWN)
-    assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - sh ended with exit status 4, 0 of 1 beat had answered")
-    assert outcome.headline.endswith("no answer from celerybeat@a")
+    assert outcome == told("UNKNOWN - sh ended with exit status 4, no beat had answered")
 
 
 @commands
@@ -1079,7 +1070,7 @@ def test_the_baseline_writes_beats_and_is_ok_when_it_is_fed_back(tmp_path: Path)
     )
     fewer = text.replace("celerybeat@app2", "celerybeat@app3")
     assert check("-f", str(tmp_path / "expected"), text=fewer) == told(
-        "CRITICAL - 1 beat missing, 1 beat unexpected",
+        "CRITICAL - 1 beat missing (celerybeat@app2), 1 beat unexpected (celerybeat@app3)",
         "Beat celerybeat@app2 was missing",
         "Beat celerybeat@app3 was unexpectedly present",
         HINT,
@@ -1210,7 +1201,7 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
     )
     file.write_text("beat celerybeat@*\ncelerybeat@d\n")
     assert check("-f", str(file), text=text) == told(
-        "CRITICAL - 1 beat missing, 1 beat unexpected",
+        "CRITICAL - 1 beat missing (celerybeat@d), 1 beat unexpected (celerybeat@*)",
         "Beat celerybeat@d was missing",
         "Pattern celerybeat@* matched 2 beats instead of 1, accounts for 1 unexpected beat",
         HINT,

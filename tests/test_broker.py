@@ -488,7 +488,7 @@ def ask_nobody(folders: str, *arguments: str) -> Outcome:
 def test_crit_nobody_is_there(folders: str) -> None:
     numbers = perfdata(missing="3;;0;0;3", online="0;;;0", missing_servers="2;;;0", time="0.5s;;;0")
     assert ask_nobody(folders, "w-2@a", "celery@b") == Outcome(
-        f"CELERY WORKERS CRITICAL - 3 of 3 workers missing | {numbers}\n"
+        f"CELERY WORKERS CRITICAL - 3 of 3 workers missing: server a, server b | {numbers}\n"
         "Server a was missing, accounts for 2 missing workers\n"
         f"Server b was missing, accounts for 1 missing worker: celery@b\n{NOBODY}",
         CRITICAL,

@@ -16,7 +16,8 @@ CELERY WORKERS OK - 5 of 5 workers online on 3 servers | duplicate=0;0;;0 malfun
 missing_servers=0;;;0 online=5;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 """
 DUPLICATE_AND_UNEXPECTED = f"""\
-CELERY WORKERS CRITICAL - 1 of 5 workers missing, 1 duplicate, 1 unexpected | \
+CELERY WORKERS CRITICAL - 1 of 5 workers missing (specialworker-2@serverA), 1 duplicate (celery@serverC), \
+1 unexpected (newspecialworker-1@serverA) | \
 {perfdata(duplicate="1;0;;0", missing="1;;0;0;5", online="5;;;0", unexpected="1;0;;0")}
 Worker specialworker-2@serverA was missing
 Worker celery@serverC was duplicate, more than one worker answers to this name
@@ -28,7 +29,7 @@ CELERY WORKERS CRITICAL - 1 worker malfunctioning: celery@serverC | \
 Worker celery@serverC was malfunctioning, it consumes from no queue
 """
 NO_JSON = """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: celery: error: unrecognized arguments: --json
+CELERY WORKERS UNKNOWN - celery: error: unrecognized arguments: --json
 """
 
 # The output and the exit code of each scenario; that of one version where versions differ.
@@ -64,7 +65,7 @@ Worker specialworker-2@serverA was missing
     ),
     "one-stopped": (
         f"""\
-CELERY WORKERS CRITICAL - 2 of 5 workers missing | \
+CELERY WORKERS CRITICAL - 2 of 5 workers missing: server serverC, specialworker-2@serverA | \
 {perfdata(missing="2;;0;0;5", missing_servers="1;;;0", online="3;;;0")}
 Server serverC was missing, accounts for 1 missing worker: celery@serverC
 Worker specialworker-2@serverA was missing
@@ -73,13 +74,13 @@ Worker specialworker-2@serverA was missing
     ),
     "3.1/broker-down": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: redis.exceptions.ConnectionError
+CELERY WORKERS UNKNOWN - redis.exceptions.ConnectionError
 """,
         UNKNOWN,
     ),
     "5.6/broker-down": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: Error: Could not connect to the message broker. Please \
+CELERY WORKERS UNKNOWN - Error: Could not connect to the message broker. Please \
 make sure your broker (e.g., RabbitMQ or Redis) is running and the connection settings are correct. Reason: Error 111 \
 connecting to 127.0.0.1:1. Connection refused.
 """,
@@ -87,13 +88,13 @@ connecting to 127.0.0.1:1. Connection refused.
     ),
     "no-such-app": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: The module nosuchapp was not found.
+CELERY WORKERS UNKNOWN - The module nosuchapp was not found.
 """,
         UNKNOWN,
     ),
     "status-with-t": (
         """\
-CELERY WORKERS UNKNOWN - no worker's answer in the status text: celery: error: unrecognized arguments: -t
+CELERY WORKERS UNKNOWN - celery: error: unrecognized arguments: -t
 """,
         UNKNOWN,
     ),

@@ -124,6 +124,8 @@ exec "./$1"
 #!/bin/sh
 echo '->  w@a: OK'
 echo "    * {'id': 'x', 'name': 'shop.export', 'time_start': 1700000000.0}"
+echo
+echo '1 node online.'
 """
     values = perfdata(
         malfunctioning="1;;0;0", missing="0;;0;0;1", oldest_task="AGE;;;0", online="1;;;0", time="0.5s;;;0"

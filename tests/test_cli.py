@@ -193,7 +193,8 @@ def test_a_time_that_cannot_be_read_is_refused(option: str, time: str) -> None:
 
 def test_options_and_expected_stand_in_any_order() -> None:
     arguments = ["v@a", "-w", "1", "w@a", "-q", "-e", "x@a", "y@a", "--critical", "2"]
-    assert check(*arguments, text="v@a: OK\nw@a: OK\n").headline == "CELERY WORKERS WARNING - 2 of 4 workers missing"
+    outcome = check(*arguments, text="v@a: OK\nw@a: OK\n")
+    assert outcome.headline == "CELERY WORKERS WARNING - 2 of 4 workers missing: x@a, y@a"
 
 
 def test_quiet_prints_nothing_but_what_is_wrong() -> None:
@@ -219,14 +220,14 @@ VERBOSE = [
     "v-2@a: OK",
     "v-3@a: OK",
     "?[1mw@b: OK",
-    "ConnectionError: no route to the other broker",
     "bye",
+    "ConnectionError: no route to the other broker",
 ]
 
 
 @pytest.mark.parametrize(("option", "lines"), [("-v", 2), ("-vv", 10), ("-vvv", 17), ("-vvvv", 17)])
 def test_verbose_adds_lines_below(option: str, lines: int) -> None:
-    text = "v-1@a: OK\nv-2@a: OK\nv-3@a: OK\n\x1b[1mw@b: OK\nConnectionError: no route to the other broker\nbye\n"
+    text = "v-1@a: OK\nv-2@a: OK\nv-3@a: OK\n\x1b[1mw@b: OK\nbye\nConnectionError: no route to the other broker\n"
     plain = check("v-3@a", "x@a", text=text)
     assert check("v-3@a", "x@a", option, text=text).output == plain.output + "".join(
         f"{line}\n" for line in VERBOSE[:lines]
@@ -255,8 +256,7 @@ def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
 
 def test_verbose_shows_the_raw_text_below_an_unknown() -> None:
     assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
-        "CELERY WORKERS UNKNOWN - no worker's answer in the status text: such ? thing\n"
-        "The status text:\nno\nsuch ? thing\n"
+        "CELERY WORKERS UNKNOWN - such ? thing\nThe status text:\nno\nsuch ? thing\n"
     )
 
 
@@ -311,10 +311,7 @@ def test_an_input_that_floods_is_unknown_at_the_timeout() -> None:
         )
         flood.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        (
-            "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 0 of 1 workers had answered, "
-            "no answer from w@a: y\nServer a had not answered, accounts for 1 worker: w@a\n"
-        ),
+        ("CELERY WORKERS UNKNOWN - y (standard input did not end before the timeout)\n"),
         "",
         UNKNOWN,
     )
@@ -325,10 +322,7 @@ def test_a_line_without_an_end_is_unknown() -> None:
         done = subprocess.run([PLUGIN, "w@a"], stdin=zeros.stdout, capture_output=True, text=True, check=False)
         zeros.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        (
-            "CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB, 0 of 1 workers had answered, "
-            "no answer from w@a\nServer a had not answered, accounts for 1 worker: w@a\n"
-        ),
+        ("CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB, no worker had answered\n"),
         "",
         UNKNOWN,
     )

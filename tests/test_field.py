@@ -160,10 +160,21 @@ def test_a_baseline_of_a_failed_text_is_none() -> None:
     assert "w@a" not in outcome.output.splitlines()
 
 
-@pytest.mark.parametrize("first", ["auto", "0", "1"])
-def test_no_pattern_counts_a_worker_of_a_group_that_a_fixed_form_expects(first: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "unexpected_of_padded", "told_of_spelled"),
+    [
+        ("auto", "w-0@a or w-2@a", "1 unexpected (w-0@a or w-2@a), 1 duplicate (w-2@a)"),
+        ("0", "w-02@a", "1 unexpected (w-2@a)"),
+        ("1", "w-00@a", "1 unexpected (w-0@a), 1 duplicate (w-2@a)"),
+    ],
+)
+def test_no_pattern_counts_a_worker_of_a_group_that_a_fixed_form_expects(
+    first: str, unexpected_of_padded: str, told_of_spelled: str
+) -> None:
     padded = run("w-2@a", "w-?@a=1", "--first-index", first, text="w-00@a: OK\nw-01@a: OK\nw-02@a: OK\n")
-    assert padded.headline == "CELERY WORKERS CRITICAL - 1 of 3 workers missing, 1 unexpected"
+    assert padded.headline == (
+        f"CELERY WORKERS CRITICAL - 1 of 3 workers missing (w-?@a), 1 unexpected ({unexpected_of_padded})"
+    )
     arguments = ["w-2@a", "?-[0-2]@a=2", "--duplicate-warning", "~:", "--first-index", first]
     spelled = run(*arguments, text="w-0@a: OK\nw-1@a: OK\nw-2@a: OK\nw-02@a: OK\n")
-    assert spelled.headline.startswith("CELERY WORKERS CRITICAL - 2 of 4 workers missing, 1 unexpected")
+    assert spelled.headline == f"CELERY WORKERS CRITICAL - 2 of 4 workers missing (?-[0-2]@a), {told_of_spelled}"

@@ -213,7 +213,7 @@ def test_a_baseline_fed_back_is_ok(tmp_path: Path, nodes: list[str], lines: list
             "no worker replied, so there is nothing to write",
             id="no node replied",
         ),
-        pytest.param("Killed\n", "no worker's answer in the status text: Killed", id="not a status text"),
+        pytest.param("Killed\n", "Killed", id="not a status text"),
         pytest.param(
             "w@a: OK\n\n2 nodes online.\n",
             "the status text is not whole: it names 1 of the 2 nodes that it counts, 1 worker had answered",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, check, outcome_of, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, outcome_of, perfdata, run
 
 REPLY = "->  {}: OK\n"
 NOBODY = "Error: No nodes replied within time constraint\n"
@@ -69,6 +69,8 @@ W2_MISSING = "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a"
         pytest.param(NOBODY + whole(W1, W2), id="nobody-then-whole"),
         pytest.param(NOBODY_4 + older(W1, W2), id="nobody-then-Celery-4"),
         pytest.param(NOBODY + FAILED + NOBODY + whole(W1, W2), id="retries-of-any-kind"),
+        pytest.param(whole(W1) + FAILED + whole(W2), id="failed-in-between"),
+        pytest.param(REPLY.format(W1) + FAILED + whole(W1, W2), id="failed-after-a-reply-then-whole"),
         # What is not missing is there, however the text ends.
         pytest.param(whole(W1, W2)[:-10], id="cut-after-all-replied"),
         pytest.param("".join(map(REPLY.format, (W1, W2))), id="no-closing-line-and-nobody-missing"),
@@ -94,13 +96,14 @@ def test_all_well(text: str) -> None:
         pytest.param(whole(W1) + NOBODY, id="whole-then-nobody"),
         pytest.param(NOBODY + whole(W1), id="nobody-then-whole"),
         pytest.param(NOBODY + whole(W1) + NOBODY, id="nobody-on-both-sides"),
-        pytest.param(FAILED + whole(W1), id="failed-then-whole"),
         pytest.param(older(W1), id="Celery-4-inspect"),
         pytest.param("w-1@a: OK\n", id="Celery-4-status"),
         pytest.param("w-1@a: OK", id="the-last-line-is-a-reply"),
         pytest.param("w-1@a: OK\n\n1 node online.", id="the-last-line-is-a-closing-line"),
         pytest.param('{"w-1@a": {"ok": "pong"}}\n', id="JSON"),
         pytest.param('{"w-1@a": {"ok": "pong"}}', id="JSON-without-an-end"),
+        # The closing line counts all replies, so what stands behind other text is none.
+        pytest.param("w-1@a: OK\nwarning: mail to w-2@a: OK\n\n1 node online.\n", id="behind-a-warning"),
     ],
 )
 def test_what_is_missing_is_missing(text: str) -> None:
@@ -116,11 +119,13 @@ def test_what_is_missing_is_missing(text: str) -> None:
         pytest.param(
             FAILED + whole(W1, W2) + FAILED, "Could not connect to the message broker", id="failed-on-both-sides"
         ),
-        pytest.param(whole(W1) + FAILED + whole(W2), "Could not connect to the message broker", id="failed-in-between"),
+        pytest.param(FAILED + whole(W1), "Could not connect to the message broker", id="failed-then-whole"),
+        pytest.param(whole(W1) + FAILED + whole(W1), "Could not connect to the message broker", id="failed-in-between"),
         pytest.param(whole(W1, W2) + TRACEBACK, "[Errno 111] Connection refused", id="whole-then-a-traceback"),
         pytest.param(whole(W1, W2) + USAGE, "No such option '-A'", id="whole-then-a-usage-error"),
         pytest.param(older(W1, W2) + FAILED, "Could not connect to the message broker", id="Celery-4-then-failed"),
         pytest.param(REPLY.format(W1) + FAILED, "Could not connect to the message broker", id="failed-after-a-reply"),
+        pytest.param(REPLY.format(W1) + "Terminated\n", "Terminated", id="terminated"),
         pytest.param(whole(W1) + NOBODY + FAILED, "Could not connect to the message broker", id="nobody-then-failed"),
         pytest.param(whole(W1, W2) + NOBODY, "one of 2 outputs: no nodes replied", id="nobody-though-none-is-missing"),
         pytest.param(
@@ -154,7 +159,6 @@ def test_nobody_replied(text: str) -> None:
     "text",
     [
         pytest.param(REPLY.format(W1), id="Celery-5-without-closing-line"),
-        pytest.param(REPLY.format(W1) + "Terminated\n", id="terminated"),
         pytest.param(REPLY.format(W1) + "->  w-", id="cut-inside-a-reply"),
         pytest.param("w-1@a: OK\nw-2@a: O", id="Celery-4-cut-inside-a-reply"),
         pytest.param("w-1@a: OK\nw-2", id="Celery-4-cut-inside-a-name"),
@@ -164,7 +168,7 @@ def test_nobody_replied(text: str) -> None:
         pytest.param('{"w-1@a": {"ok": "pong"}, "w-2@', id="cut-JSON"),
         pytest.param(whole(W1) + '{"w-1@a": {"ok": "pong"}, "w-2@', id="cut-JSON-after-a-whole-output"),
         pytest.param("->  w-1@a: OK\n[warning] ->  w-2@a: OK\n\n2 nodes online.\n", id="a-reply-behind-other-text"),
-        pytest.param("w-1@a: OK\nwarning: no cachew-2@a: OK\n\n1 node online.\n", id="a-reply-behind-a-warning"),
+        pytest.param("w-1@a: OK\nwarning: no cachew-2@a: OK\n\n2 nodes online.\n", id="a-reply-behind-a-warning"),
     ],
 )
 def test_a_text_that_is_not_whole_does_not_let_judge_who_is_missing(text: str) -> None:
@@ -205,7 +209,11 @@ def test_an_odd_node_is_a_node_and_hides_no_other(node: str) -> None:
     assert node in outcome.findings[0]
     assert check(*BOTH, "--ignore", node, text=text).code == OK
     as_json = json.dumps({name: {"ok": "pong"} for name in (W1, node, W2)}) + "\n"
-    assert check(*BOTH, text=as_json) == outcome
+    if "@" in node:
+        assert check(*BOTH, text=as_json) == outcome
+    else:
+        # In JSON a name that has no @ may be anything.
+        assert check(*BOTH, text=as_json) == Outcome(f"CELERY WORKERS UNKNOWN - {as_json}", UNKNOWN)
 
 
 @pytest.mark.parametrize("node", ["my laptop@web9", "worker1", "w 1@a"])
@@ -357,7 +365,7 @@ def test_the_word_after_inspect_tells_the_question(question: str) -> None:
         *BOTH, "--wait", "--", "sh", "-c", script.replace("\n", "\\n"), "celery", "inspect", question, "-t", "5"
     )
     if question == "active_queues":
-        assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning"
+        assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning: w-1@a, w-2@a"
         assert outcome.findings == [NO_QUEUE.replace(W2, W1), NO_QUEUE]
     else:
         assert outcome.headline == WELL
@@ -378,15 +386,16 @@ def test_the_word_after_inspect_tells_the_question(question: str) -> None:
 def test_options_may_stand_before_the_question(words: str) -> None:
     script = f"cat << END\n{ALL_EMPTY}END"
     outcome = run(*BOTH, "--wait", "--", "sh", "-c", script, "celery", *words.split())
-    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning"
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning: w-1@a, w-2@a"
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")
 @pytest.mark.parametrize(
     ("script", "headline", "code"),
     [
-        # The exit status of COMMAND says whether its output is whole.
-        pytest.param("echo '->  w-1@a: OK'", W2_MISSING, CRITICAL, id="no-closing-line"),
+        # A status of 0 does not say that the output is whole: `kubectl exec` that loses its connection ends so too.
+        pytest.param("echo '->  w-1@a: OK'", None, UNKNOWN, id="no-closing-line"),
+        pytest.param("echo 'w-1@a: OK'", W2_MISSING, CRITICAL, id="no-closing-line-of-Celery-4"),
         pytest.param("echo '->  w-1@a: OK'; exit 3", None, UNKNOWN, id="no-closing-line-and-another-status"),
         pytest.param("printf -- '->  w-1@a: OK\\n\\n2 nodes online.\\n'", None, UNKNOWN, id="fewer-than-claimed"),
         pytest.param(
@@ -436,7 +445,9 @@ def test_outputs_of_a_command(script: str, headline: str | None, code: int) -> N
         pytest.param("***\nbanner\n***\nConnection closed by 192.0.2.7 port 22\n", "Connection closed by", id="closed"),
         pytest.param("hello\nssh: connect to host a port 22: Connection timed out\nbye\n", "timed out", id="timed-out"),
         pytest.param("hello\n/bin/sh: line 1: 4711 Killed\nbye\n", "Killed", id="killed"),
-        pytest.param("hello\nLoading of the application failed.\nbye\n", "failed", id="failed"),
+        pytest.param(
+            "hello\nLoading of the application failed.\nTry again.\nNote: it is late.\n", "failed", id="failed"
+        ),
     ],
 )
 def test_the_reason(text: str, words: str) -> None:
@@ -577,3 +588,164 @@ def test_the_outputs_are_counted() -> None:
     )
     text = whole_output.format(1) + "Error: No nodes replied within time constraint\n" * 2
     assert check("w-1..1@a", text=text).headline == "CELERY WORKERS UNKNOWN - 2 of 3 outputs: no nodes replied"
+
+
+CLOSED = "\n1 node online.\n"
+
+
+def all_well(online: int) -> Outcome:
+    """Return that all are there who are expected."""
+    workers = f"{online} of {online} worker{'s' * (online > 1)} online on 1 server"
+    numbers = perfdata(missing=f"0;;0;0;{online}", online=f"{online};;;0")
+    return Outcome(f"CELERY WORKERS OK - {workers} | {numbers}\n", OK)
+
+
+def one_missing(node: str, expected: int = 2) -> Outcome:
+    """Return that one is missing, beside whom others of its server are there."""
+    numbers = perfdata(missing=f"1;;0;0;{expected}", online=f"{expected - 1};;;0")
+    headline = f"CELERY WORKERS CRITICAL - 1 of {expected} workers missing: {node}"
+    return Outcome(f"{headline} | {numbers}\nWorker {node} was missing\n", CRITICAL)
+
+
+def not_whole(problem: str, node: str, expected: int = 2) -> Outcome:
+    """Return that one has not answered, and that a part of the text is missing."""
+    counts = f"{expected - 1} of {expected} workers had answered, no answer from {node}"
+    reason = f"the status text is not whole: {problem}, {counts}"
+    return Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker {node} had not answered\n", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param(REPLY.format(W1) + REPLY.format(W2) + 2 * CLOSED, all_well(2), id="all-are-there"),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W1) + REPLY.format(W2) + "\n2 nodes online.\n" + CLOSED,
+            all_well(2),
+            id="two-ask-the-same-worker",
+        ),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W2) + CLOSED + REPLY.format(W1) + 2 * CLOSED, all_well(2), id="three-ask"
+        ),
+        pytest.param("w-1@a: OK\nw-2@a: OK\n" + 2 * CLOSED, all_well(2), id="two-of-Celery-4"),
+        pytest.param(REPLY.format(W1) + REPLY.format(W1) + 2 * CLOSED, one_missing(W2), id="one-is-missing"),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W1) + 2 * CLOSED + NOBODY, one_missing(W2), id="nobody-of-the-third"
+        ),
+        pytest.param(
+            REPLY.format(W1) + REPLY.format(W1) + CLOSED + "\n2 nodes online.\n",
+            not_whole("it names 0 of the 2 nodes that it counts", W2),
+            id="more-claimed-than-all-have",
+        ),
+        pytest.param(
+            CLOSED + REPLY.format(W1) + REPLY.format(W1) + CLOSED,
+            not_whole("it names 0 of the 1 nodes that it counts", W2),
+            id="a-closing-line-before-all-replies",
+        ),
+    ],
+)
+def test_hosts_that_are_asked_side_by_side(text: str, outcome: Outcome) -> None:
+    assert check(*BOTH, text=text) == outcome
+
+
+def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -> None:
+    twice = REPLY.format(W1) + REPLY.format(W1)
+    numbers = perfdata(missing="0;;0;0;1", online="1;;;0", duplicate="1;0;;0")
+    duplicate = Outcome(
+        f"CELERY WORKERS WARNING - 1 worker duplicate: {W1} | {numbers}\n"
+        f"Worker {W1} was duplicate, more than one worker answers to this name\n",
+        WARNING,
+    )
+    for text in (twice + CLOSED, twice + "\n2 nodes online.\n", twice + CLOSED + whole(W1)):
+        assert check("w-1..1@a", text=text) == duplicate
+    assert check("w-1..1@a", text=twice + 2 * CLOSED) == all_well(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param(f"w-2@a: OK\n{whole(W1)}", one_missing(W2), id="before"),
+        pytest.param(f"w-2@a: ERROR\n{whole(W1)}", one_missing(W2), id="an-error-before"),
+        pytest.param(f"w-2@a: OK\nw-2@a: OK\n{whole(W1)}", one_missing(W2), id="twice-before"),
+        pytest.param(f"{REPLY.format(W1)}w-2@a: OK\n{CLOSED}", one_missing(W2), id="after"),
+        pytest.param(f"{REPLY.format(W1)}w-2@a: ERROR\n{CLOSED}", one_missing(W2), id="an-error-after"),
+        pytest.param(f"{REPLY.format(W1)}w-1@a: OK\n{CLOSED}", one_missing(W2), id="of-the-same-node"),
+        pytest.param(f"w-2@a: OK\n{REPLY.format(W1)}w-2@a: OK\n{CLOSED}", one_missing(W2), id="on-both-sides"),
+        pytest.param(f"w-2@a: OK\n{older(W1)}", one_missing(W2), id="before-Celery-4-inspect"),
+        pytest.param(f"root@db: OK\n{whole(W1, W2)}", all_well(2), id="of-somebody-else"),
+        pytest.param(f"{whole(W1)}w-2@a: OK\n{whole(W1)}", one_missing(W2), id="between-two-outputs"),
+        pytest.param(
+            f"w-2@a: OK\n{REPLY.format(W1)}\n2 nodes online.\n",
+            not_whole("it names 1 of the 2 nodes that it counts", W2),
+            id="before-one-that-claims-more",
+        ),
+        # Where nothing has an arrow, each of these lines is a reply.
+        pytest.param(f"w-2@a: OK\n{CLOSED}", one_missing(W1), id="alone"),
+        pytest.param(f"w-2@a: OK\n{CLOSED}{whole(W1)}", all_well(2), id="in-an-output-of-its-own"),
+    ],
+)
+def test_a_line_without_an_arrow_is_no_reply_where_others_have_one(text: str, outcome: Outcome) -> None:
+    assert check(*BOTH, text=text) == outcome
+
+
+def test_what_is_taken_back_was_passed_over() -> None:
+    for verdict in ("OK", "ERROR"):
+        findings = check(*BOTH, "-vv", text=f"w-2@a: {verdict}\n{whole(W1)}").findings
+        assert findings[-1] == f"Passed over in the status text: w-2@a: {verdict}"
+
+
+@pytest.mark.usefixtures("nothing_is_left_running")
+def test_what_is_taken_back_is_awaited_again() -> None:
+    # Were it still a reply, all would have answered, and nobody would wait for what comes a little later.
+    script = "echo 'w-2@a: OK'; echo '->  w-1@a: OK'; sleep 0.2; printf -- '->  w-2@a: OK\\n\\n2 nodes online.\\n'"
+    outcome = run(*BOTH, "--settle", "0", "--", "sh", "-c", script)
+    assert outcome.headline == WELL
+    assert (outcome.findings, outcome.code) == ([], OK)
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        pytest.param(whole(W1)[:-1] + whole(W2), None, id="a-reply"),
+        pytest.param(f"{whole(W1)[:-1]}Connection to app1 closed.\n{whole(W2)}", all_well(2), id="a-report-of-ssh"),
+        pytest.param(f"{whole(W1)[:-1]}1 node online.\n", one_missing(W2), id="another-closing-line"),
+        pytest.param(f"{whole(W1)[:-1]} bye\n", one_missing(W2), id="a-word"),
+        pytest.param(f"{NOBODY[:-1]}non-zero return code\n{whole(W1)}", one_missing(W2), id="nobody-and-Ansible"),
+        pytest.param(f"{NOBODY_4[7:-1]}bye\n{whole(W1, W2)}", all_well(2), id="nobody-of-5.0-and-a-word"),
+    ],
+)
+def test_what_is_glued_behind_the_end_of_an_output(text: str, outcome: Outcome | None) -> None:
+    # What is glued there is no reply, and the count of the next closing line shows that one is lacking.
+    assert check(*BOTH, text=text) == (outcome or not_whole("it names 0 of the 1 nodes that it counts", W2))
+
+
+def test_a_line_of_a_log_before_the_first_arrow_ends_no_command_early() -> None:
+    """It looked like the reply of the second worker, which comes later and says ERROR."""
+    later = "sleep 0.3; printf -- '->  w-2@a: ERROR\\n\\n2 nodes online.\\n'"
+    script = f"echo 'w-2@a: OK'; printf -- '->  w-1@a: OK\\n'; {later}"
+    outcome = run(*BOTH, "--settle", "0", "--", "sh", "-c", script)
+    assert outcome.findings == ["Worker w-2@a was malfunctioning, it answered ERROR"]
+    assert outcome.code == CRITICAL
+
+
+@pytest.mark.parametrize("node", ["w-1@a", "w-2@a"])
+def test_an_ignored_worker_that_is_expected_consumes_all_the_same(node: str) -> None:
+    item = "    * {'name': 'mail', 'exchange': {'name': 'mail'}, 'routing_key': 'mail'}\n"
+    script = f'printf -- "->  {node}: OK\n{item}"; exec sleep 100'
+    pattern = run(
+        "w-*@a=1", "--queue", "mail", "--ignore", "w-*", "--settle", "0", "--", "sh", "-c", script, "active_queues"
+    )
+    assert (pattern.findings, pattern.code) == ([], OK)
+
+
+def test_a_node_that_two_hosts_saw_is_no_duplicate() -> None:
+    text = "->  w-1@a: OK\n->  w-1@a: OK\n->  w-2@a: OK\n\n2 nodes online.\n->  w-2@a: OK\n\n2 nodes online.\n"
+    assert check(*BOTH, text=text).code == OK
+    assert check(*BOTH, "w-3..3@a", text=text).headline == "CELERY WORKERS CRITICAL - 1 of 3 workers missing: w-3@a"
+
+
+def test_a_node_that_is_repeated_does_not_stand_for_another() -> None:
+    text = "->  w-1@a: OK\n->  w-1@a: OK\n\n1 node online.\n->  w-2@a: OK\n\n2 nodes online.\n"
+    assert check(*BOTH, "w-3..3@a", text=text).headline == (
+        "CELERY WORKERS UNKNOWN - the status text is not whole: it names 1 of the 2 nodes that it counts, 2 of 3 "
+        "workers had answered, no answer from w-3@a"
+    )

@@ -53,41 +53,57 @@ WELL = "OK - 3 of 3 workers online on 2 servers"
         ("emails=1..2", WELL, []),
         (
             "emails=3..",
-            "CRITICAL - 1 queue short: emails",
-            ["Queue emails is consumed by 2 workers instead of at least 3"],
+            "CRITICAL - 1 queue short of consumers: emails",
+            ["Queue emails has 2 consumers instead of at least 3"],
         ),
-        ("emails=3", "CRITICAL - 1 queue short: emails", ["Queue emails is consumed by 2 workers instead of 3"]),
+        ("emails=3", "CRITICAL - 1 queue short of consumers: emails", ["Queue emails has 2 consumers instead of 3"]),
         (
             "emails=3..4",
-            "CRITICAL - 1 queue short: emails",
-            ["Queue emails is consumed by 2 workers instead of at least 3"],
+            "CRITICAL - 1 queue short of consumers: emails",
+            ["Queue emails has 2 consumers instead of at least 3"],
         ),
-        ("emails=1", "CRITICAL - 1 queue crowded: emails", ["Queue emails is consumed by 2 workers instead of 1"]),
+        (
+            "emails=1",
+            "CRITICAL - 1 queue with too many consumers: emails",
+            ["Queue emails has 2 consumers instead of 1"],
+        ),
         (
             "emails=0..1",
-            "CRITICAL - 1 queue crowded: emails",
-            ["Queue emails is consumed by 2 workers instead of at most 1"],
+            "CRITICAL - 1 queue with too many consumers: emails",
+            ["Queue emails has 2 consumers instead of at most 1"],
         ),
-        ("ledger", "CRITICAL - 1 queue short: ledger", ["Queue ledger is consumed by 0 workers instead of at least 1"]),
+        (
+            "ledger",
+            "CRITICAL - 1 queue short of consumers: ledger",
+            ["Queue ledger has 0 consumers instead of at least 1"],
+        ),
         # Names compare exactly.
-        ("Emails", "CRITICAL - 1 queue short: Emails", ["Queue Emails is consumed by 0 workers instead of at least 1"]),
-        ("email", "CRITICAL - 1 queue short: email", ["Queue email is consumed by 0 workers instead of at least 1"]),
-        ("x*", "CRITICAL - 1 queue short: x*", ["Queue x* is consumed by 0 workers instead of at least 1"]),
-        ("x,y", "CRITICAL - 1 queue short: x,y", ["Queue x,y is consumed by 0 workers instead of at least 1"]),
+        (
+            "Emails",
+            "CRITICAL - 1 queue short of consumers: Emails",
+            ["Queue Emails has 0 consumers instead of at least 1"],
+        ),
+        (
+            "email",
+            "CRITICAL - 1 queue short of consumers: email",
+            ["Queue email has 0 consumers instead of at least 1"],
+        ),
+        ("x*", "CRITICAL - 1 queue short of consumers: x*", ["Queue x* has 0 consumers instead of at least 1"]),
+        ("x,y", "CRITICAL - 1 queue short of consumers: x,y", ["Queue x,y has 0 consumers instead of at least 1"]),
         (
             "emails=3.. ledger",
-            "CRITICAL - 2 queues short",
+            "CRITICAL - 2 queues short of consumers: emails, ledger",
             [
-                "Queue emails is consumed by 2 workers instead of at least 3",
-                "Queue ledger is consumed by 0 workers instead of at least 1",
+                "Queue emails has 2 consumers instead of at least 3",
+                "Queue ledger has 0 consumers instead of at least 1",
             ],
         ),
         (
             "celery=0..1 emails=0..1",
-            "CRITICAL - 2 queues crowded",
+            "CRITICAL - 2 queues with too many consumers: celery, emails",
             [
-                "Queue celery is consumed by 2 workers instead of at most 1",
-                "Queue emails is consumed by 2 workers instead of at most 1",
+                "Queue celery has 2 consumers instead of at most 1",
+                "Queue emails has 2 consumers instead of at most 1",
             ],
         ),
     ],
@@ -105,10 +121,11 @@ def test_how_many_consume(wanted: str, headline: str, findings: list[str]) -> No
 def test_the_whole_output() -> None:
     assert check("w-1..3@a", "v@b", "--queue", "emails=3..", text=consuming(FLEET)) == Outcome(
         """\
-CELERY WORKERS CRITICAL - 1 of 4 workers missing, 1 queue short | duplicate=0;0;;0 malfunctioning=0;;0;0 \
-missing=1;;0;0;4 missing_servers=0;;;0 online=3;;;0 queues=1;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0
+CELERY WORKERS CRITICAL - 1 of 4 workers missing (w-3@a), 1 queue short of consumers (emails) | \
+duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;4 missing_servers=0;;;0 online=3;;;0 queues=1;;0;0 \
+unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker w-3@a was missing
-Queue emails is consumed by 2 workers instead of at least 3
+Queue emails has 2 consumers instead of at least 3
 """,
         CRITICAL,
     )
@@ -129,12 +146,12 @@ def test_queues_stand_between_duplicates_and_unexpected_workers() -> None:
     ]
 
 
-def test_short_and_crowded_queues_are_one_metric() -> None:
+def test_queues_short_of_consumers_and_with_too_many_are_one_metric() -> None:
     outcome = check(*EXPECTED, "--queue", "emails=1", "--queue", "ledger", text=consuming(FLEET))
     assert outcome.perfdata["queues"] == "2;;0;0"
-    assert outcome.headline.startswith("CELERY WORKERS CRITICAL - ")
-    assert "1 queue short" in outcome.headline
-    assert "crowded" in outcome.headline
+    assert outcome.headline == (
+        "CELERY WORKERS CRITICAL - 1 queue short of consumers (ledger), 1 with too many consumers (emails)"
+    )
     assert len(outcome.findings) == 2
 
 
@@ -153,7 +170,7 @@ def test_thresholds(options: str, code: int) -> None:
     wanted = ["--queue", "ledger", "--queue", "reports"]
     outcome = check(*EXPECTED, *wanted, *options.split(), text=consuming(FLEET))
     assert outcome.code == code
-    assert "2 queues short" in outcome.headline or code == OK
+    assert "2 queues short of consumers" in outcome.headline or code == OK
     assert len(outcome.findings) == 2
 
 
@@ -188,8 +205,8 @@ def test_consumers_are_counted(text: str, consumers: int) -> None:
         assert check(*EXPECTED, *options, "--queue", f"emails={consumers}", text=text).code == OK
     assert check(*EXPECTED, *options, "--queue", f"emails={consumers + 1}", text=text).code == CRITICAL
     told = check("--queue", "emails=9", text=text).output
-    noun = "worker" if consumers == 1 else "workers"
-    assert f"Queue emails is consumed by {consumers} {noun} instead of 9" in told
+    noun = "consumer" if consumers == 1 else "consumers"
+    assert f"Queue emails has {consumers} {noun} instead of 9" in told
 
 
 @pytest.mark.parametrize("name", ["it's", 'say "hi"', "\u00e4", "a b", "tab\there", "back\\slash", "a.b-c_d#1", "x@y"])
@@ -227,7 +244,6 @@ def test_queues_that_nobody_named_are_told_by_verbose_alone() -> None:
         pytest.param("w@a: OK\n\n1 node online.\n", id="Celery-4-status"),
         pytest.param("-> w@a: OK\n        pong\n", id="Celery-4-ping"),
         pytest.param('{"w@a": {"ok": "pong"}}\n', id="JSON-ping"),
-        pytest.param("->  w@a: OK\n    - empty -\n\n1 node online.\n", id="empty-alone"),
         pytest.param("->  w@a: OK\n    * {'name': 'emails', 'time_start': 2e9}\n\n1 node online.\n", id="tasks"),
         pytest.param("->  w@a: OK\n    * shop.emails\n\n1 node online.\n", id="registered"),
     ],
@@ -238,6 +254,17 @@ def test_a_text_that_tells_no_queues(text: str, expected: list[str]) -> None:
     assert "tells no queues, ask inspect active_queues" in outcome.headline
     assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
     assert outcome.code == UNKNOWN
+
+
+@pytest.mark.parametrize("expected", [["w@a"], []], ids=["with-EXPECTED", "alone"])
+@pytest.mark.parametrize("text", ["->  w@a: OK\n    - empty -\n\n1 node online.\n", '{"w@a": []}\n'])
+def test_where_everybody_lists_nothing_no_queue_has_a_consumer(text: str, expected: list[str]) -> None:
+    outcome = check(*expected, "--queue", "emails", text=text)
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 queue short of consumers: emails"
+    assert outcome.findings == [
+        "Queue emails has 0 consumers instead of at least 1, or this is not what inspect active_queues prints"
+    ]
+    assert outcome.code == CRITICAL
 
 
 def test_queues_alone_are_an_inventory() -> None:
@@ -264,7 +291,7 @@ def test_queues_alone_count_all_workers() -> None:
 def test_nobody_answers_and_so_nobody_consumes(text: str) -> None:
     outcome = check("--queue", "emails", text=text)
     assert outcome.code == CRITICAL
-    assert "Queue emails is consumed by 0 workers instead of at least 1" in outcome.findings
+    assert "Queue emails has 0 consumers instead of at least 1" in outcome.findings
 
 
 def test_a_text_that_is_not_whole_does_not_let_judge_who_is_short() -> None:
@@ -283,8 +310,8 @@ def test_a_file(tmp_path: Path) -> None:
     assert check("-f", str(file), text=consuming(FLEET)).code == OK
     file.write_text("queue ledger\nqueue emails=1\n")
     assert check("-f", str(file), text=consuming(FLEET)).findings == [
-        "Queue emails is consumed by 2 workers instead of 1",
-        "Queue ledger is consumed by 0 workers instead of at least 1",
+        "Queue emails has 2 consumers instead of 1",
+        "Queue ledger has 0 consumers instead of at least 1",
     ]
 
 
@@ -316,7 +343,7 @@ def test_a_baseline_writes_queues_where_the_text_tells_them(tmp_path: Path) -> N
     file.write_text(described.output)
     assert check("-f", str(file), text=consuming(FLEET)).code == OK
     fewer = check("-f", str(file), text=consuming({**FLEET, "w-1@a": ["other"], "w-2@a": ["other"]}))
-    assert "Queue emails is consumed by 0 workers" in fewer.output
+    assert "Queue emails has 0 consumers" in fewer.output
     assert check("--baseline", text="v@b: OK\n").output == "v@b\n"
 
 
@@ -349,7 +376,7 @@ def test_a_command_known_to_ask_for_queues_may_show_none(tmp_path: Path) -> None
         assert outcome.findings == [
             "Worker v@a was malfunctioning, it consumes from no queue",
             "Worker w@a was malfunctioning, it consumes from no queue",
-            "Queue emails is consumed by 0 workers instead of at least 1",
+            "Queue emails has 0 consumers instead of at least 1",
         ]
 
 
@@ -418,7 +445,7 @@ def test_verbose_lists_servers_and_queues_in_natural_order() -> None:
 
 
 def test_verbose_names_no_server_where_a_node_has_none() -> None:
-    outcome = check("worker=1", "-v", text='{"worker": {"ok": "pong"}}\n')
+    outcome = check("worker=1", "-v", text="->  worker: OK\n\n1 node online.\n")
     assert outcome.findings == ["Online: 1 worker, worker"]
 
 
@@ -444,4 +471,4 @@ def test_the_baseline_has_the_queues_in_natural_order() -> None:
 
 def test_no_queue_short_may_be_what_alerts() -> None:
     outcome = check(*EXPECTED, "--queue", "emails", "--queues-critical", "1:", text=consuming(FLEET))
-    assert outcome.headline == "CELERY WORKERS CRITICAL - 0 queues short"
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 0 queues short of consumers"

@@ -325,7 +325,7 @@ def test_the_causes_of_one_worker_are_one_sentence() -> None:
     inquiry.looks = [Look(99.0, inquiry.replies), look(100.0, told_all, {}), look(115.0, told_all, {})]
     inquiry.changes = {CURRENT: time.time() - 2 * HOUR - 30}
     assert verdict(inquiry, "w@a", "v@a", *LIMIT, "--started-after", CURRENT) == told(
-        "CRITICAL - 2 workers malfunctioning",
+        "CRITICAL - 2 workers malfunctioning: v@a, w@a",
         "Worker v@a was malfunctioning, it did not answer to stats and it did not start the 1 task that it holds for "
         "15 s",
         "Worker w@a was malfunctioning, it consumes from no queue and it started none of the 2 tasks that it holds for "
@@ -536,7 +536,7 @@ def test_a_file_for_those_whose_names_match() -> None:
     )
     options = [f"--started-after={one}" for one in (rest, f"mail-*@a={mail}", f"*p@a={CURRENT}")]
     assert verdict(inquiry, "mail-2@a", "shop@a", "x@a", *options) == told(
-        "CRITICAL - 2 workers malfunctioning",
+        "CRITICAL - 2 workers malfunctioning: mail-2@a, shop@a",
         f"Worker mail-2@a was malfunctioning, it was started 2 d ago, before {mail} was changed 1 d ago",
         f"Worker shop@a was malfunctioning, it was started 3 h ago, before {CURRENT} was changed 2 h ago",
         numbers=numbers(0, 4, malfunctioning="2;;0;0"),

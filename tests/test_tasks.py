@@ -275,7 +275,9 @@ def test_a_wrong_limit(value: str) -> None:
 
 def test_who_is_missing_and_who_is_stuck() -> None:
     outcome = check("w-1..3@a", "--task-limit", "60", text=active({"w-1@a": [EXPORT], "w-2@a": [("shop.x", HOUR)]}))
-    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 3 workers missing, 2 malfunctioning"
+    assert outcome.headline == (
+        "CELERY WORKERS CRITICAL - 1 of 3 workers missing (w-3@a), 2 malfunctioning (w-1@a, w-2@a)"
+    )
     assert [line.split(",")[0] for line in outcome.findings] == [
         "Worker w-3@a was missing",
         "Worker w-1@a was malfunctioning",

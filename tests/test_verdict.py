@@ -18,8 +18,8 @@ def online(*nodes: str) -> str:
 
 
 EXAMPLE_OUTPUT = """\
-CELERY WORKERS CRITICAL - 7 of 11 workers missing, 4 unexpected | duplicate=0;0;;0 malfunctioning=0;;0;0 \
-missing=7;;0;0;11 missing_servers=1;;;0 online=8;;;0 unexpected=4;0;;0 unexpected_servers=0;;;0
+CELERY WORKERS CRITICAL - 7 of 11 workers missing, 4 unexpected (newspecialworker@serverA) | duplicate=0;0;;0 \
+malfunctioning=0;;0;0 missing=7;;0;0;11 missing_servers=1;;;0 online=8;;;0 unexpected=4;0;;0 unexpected_servers=0;;;0
 Server serverC was missing, accounts for 2 missing workers
 Worker specialworker@serverA was missing, accounts for 4 missing workers
 Worker otherworker-4@serverB was missing
@@ -114,7 +114,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-4@a",
             ["w-0@a", "w-1@a", "w-2@a", "w-3@a", "w-4@a", "w-7@a"],
-            "WARNING - 2 workers unexpected",
+            "WARNING - 2 workers unexpected: w-0@a or w-4@a, w-7@a",
             ["Worker w-0@a or w-4@a was unexpectedly present", "Worker w-7@a was unexpectedly present"],
             id="a tie and another that is unexpected",
         ),
@@ -135,7 +135,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-2..4@a",
             ["w-3@a", "w-5@a"],
-            "CRITICAL - 2 of 3 workers missing, 1 unexpected",
+            "CRITICAL - 2 of 3 workers missing (w-2@a, w-4@a), 1 unexpected (w-5@a)",
             ["Worker w-2@a was missing", "Worker w-4@a was missing", "Worker w-5@a was unexpectedly present"],
             id="a range that is shifted",
         ),
@@ -149,7 +149,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-1..2@a",
             ["w-7@a", "w-12@a"],
-            "CRITICAL - 2 of 2 workers missing, 2 unexpected",
+            "CRITICAL - 2 of 2 workers missing (w-1@a, w-2@a), 2 unexpected (w-7@a, w-12@a)",
             [
                 "Worker w-1@a was missing",
                 "Worker w-2@a was missing",
@@ -175,7 +175,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w-1..1@a",
             ["w-1@a", "w-9@a", "x-1@a", "x-2@a"],
-            "WARNING - 3 workers unexpected",
+            "WARNING - 3 workers unexpected: x@a, w-9@a",
             [
                 "Worker x@a was unexpectedly present, accounts for 2 workers",
                 "Worker w-9@a was unexpectedly present",
@@ -185,12 +185,16 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
         pytest.param(
             "w@a",
             ["w-0@a"],
-            "CRITICAL - 1 of 1 worker missing, 1 unexpected",
+            "CRITICAL - 1 of 1 worker missing (w@a), 1 unexpected (w-0@a)",
             None,
             id="an index that nobody asked for",
         ),
         pytest.param(
-            "Celery@a", ["celery@a"], "CRITICAL - 1 of 1 worker missing, 1 unexpected", None, id="another case"
+            "Celery@a",
+            ["celery@a"],
+            "CRITICAL - 1 of 1 worker missing (Celery@a), 1 unexpected (celery@a)",
+            None,
+            id="another case",
         ),
         # One index in two spellings is one worker's, to whoever expects it.
         pytest.param(
@@ -244,7 +248,7 @@ def test_fixed_forms_are_compared_with_the_answers(
         pytest.param(
             "celery@web-?=2",
             ["celery@web-1", "celery@web-10"],
-            "CRITICAL - 1 of 2 workers missing, 1 unexpected",
+            "CRITICAL - 1 of 2 workers missing (celery@web-?), 1 unexpected (server web-10)",
             [
                 "Pattern celery@web-? matched 1 worker instead of 2, accounts for 1 missing worker",
                 "Server web-10 was unexpectedly present, accounts for 1 worker: celery@web-10",
@@ -292,7 +296,7 @@ def test_fixed_forms_are_compared_with_the_answers(
         pytest.param(
             "w-2@a w-0@a=1",
             ["w-0@a", "w-1@a", "w-2@a"],
-            "CRITICAL - 1 of 3 workers missing, 1 unexpected",
+            "CRITICAL - 1 of 3 workers missing (w-0@a), 1 unexpected (w-0@a or w-2@a)",
             [
                 "Pattern w-0@a matched 0 workers instead of 1, accounts for 1 missing worker",
                 "Worker w-0@a or w-2@a was unexpectedly present",
@@ -325,7 +329,9 @@ def test_a_pattern_that_ignored_workers_fill_has_no_finding() -> None:
 def test_only_servers_with_an_expected_worker_are_counted() -> None:
     text = online("w-9@a", "x@b", "y@c@d")
     outcome = check("w-1..2@a", "v@a", "x@b", "y*=1", "-c", "3", "--unexpected-warning", "1", text=text)
-    assert outcome.headline == "CELERY WORKERS OK - 2 of 5 workers online on 2 servers, 3 missing, 1 unexpected"
+    assert outcome.headline == (
+        "CELERY WORKERS OK - 2 of 5 workers online on 2 servers, 3 missing, 1 unexpected (w-9@a)"
+    )
     assert (
         check("y*=2", text=online("y@c@d", "y@d")).headline == "CELERY WORKERS OK - 2 of 2 workers online on 2 servers"
     )
@@ -385,7 +391,7 @@ def test_findings_of_every_kind_stand_in_their_order() -> None:
     )
     assert check("w-1..10@a", "v@a", "celery@c", "u-3@d", "y*@b=1", text=text) == Outcome(
         f"""\
-CELERY WORKERS CRITICAL - 12 of 16 workers missing, 3 malfunctioning, 1 duplicate, 3 unexpected | {
+CELERY WORKERS CRITICAL - 12 of 16 workers missing, 3 malfunctioning, 1 duplicate (celery@c), 3 unexpected | {
             perfdata(
                 duplicate="1;0;;0",
                 malfunctioning="3;;0;0",
@@ -420,40 +426,58 @@ Pattern y*@b matched 2 workers instead of 1, accounts for 1 unexpected worker
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        pytest.param("", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="default"),
-        pytest.param("-c 1", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="critical under the number"),
-        pytest.param("-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="critical at the number"),
-        pytest.param("-w 1 -c 2", "WARNING - 2 of 10 workers missing", WARNING, id="warning crossed and critical not"),
-        pytest.param("-w 1", "WARNING - 2 of 10 workers missing", WARNING, id="warning alone"),
-        pytest.param("-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="percent that is met"),
-        pytest.param("-c 19.9%", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="percent that is just crossed"),
+        pytest.param("", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="default"),
         pytest.param(
-            "-c @10:20%", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="inverted range from a number to a percent"
+            "-c 1", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="critical under the number"
+        ),
+        pytest.param(
+            "-c 2", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="critical at the number"
+        ),
+        pytest.param(
+            "-w 1 -c 2",
+            "WARNING - 2 of 10 workers missing: w-4@b, w-5@b",
+            WARNING,
+            id="warning crossed and critical not",
+        ),
+        pytest.param("-w 1", "WARNING - 2 of 10 workers missing: w-4@b, w-5@b", WARNING, id="warning alone"),
+        pytest.param(
+            "-c 20%", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="percent that is met"
+        ),
+        pytest.param(
+            "-c 19.9%", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="percent that is just crossed"
+        ),
+        pytest.param(
+            "-c @10:20%",
+            "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b",
+            CRITICAL,
+            id="inverted range from a number to a percent",
         ),
         pytest.param(
             "-c @20.1:30%",
-            "OK - 8 of 10 workers online on 2 servers, 2 missing",
+            "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b",
             OK,
             id="inverted range beside the number",
         ),
-        pytest.param("-c 3:", "CRITICAL - 2 of 10 workers missing", CRITICAL, id="at least three"),
-        pytest.param("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="never"),
-        pytest.param("--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing", OK, id="inverted zero"),
+        pytest.param("-c 3:", "CRITICAL - 2 of 10 workers missing: w-4@b, w-5@b", CRITICAL, id="at least three"),
+        pytest.param("-c ~:", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="never"),
+        pytest.param(
+            "--critical=@0", "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b", OK, id="inverted zero"
+        ),
         pytest.param(
             "-w 1 --unexpected-critical 5:",
-            "CRITICAL - 0 workers unexpected, 2 of 10 missing",
+            "CRITICAL - 0 workers unexpected, 2 of 10 missing (w-4@b, w-5@b)",
             CRITICAL,
             id="a metric that alerts at 0 is first",
         ),
         pytest.param(
             "-c ~: --missing-servers-critical 0",
-            "OK - 8 of 10 workers online on 2 servers, 2 missing",
+            "OK - 8 of 10 workers online on 2 servers, 2 missing: w-4@b, w-5@b",
             OK,
             id="defaults of another metric stay",
         ),
         pytest.param(
             "-c ~: --missing-servers-warning 1:",
-            "WARNING - 0 servers missing, 2 of 10 workers missing",
+            "WARNING - 0 servers missing, 2 of 10 workers missing (w-4@b, w-5@b)",
             WARNING,
             id="servers that alert at 0",
         ),
@@ -468,17 +492,24 @@ def test_thresholds_of_missing_workers(options: str, headline: str, code: int) -
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        pytest.param("--unexpected-warning ~:", "OK - 1 of 1 worker online on 1 server, 3 unexpected", OK, id="never"),
-        pytest.param("--unexpected-critical 2", "CRITICAL - 3 workers unexpected", CRITICAL, id="critical"),
+        pytest.param(
+            "--unexpected-warning ~:",
+            "OK - 1 of 1 worker online on 1 server, 3 unexpected: server b, server c",
+            OK,
+            id="never",
+        ),
+        pytest.param(
+            "--unexpected-critical 2", "CRITICAL - 3 workers unexpected: server b, server c", CRITICAL, id="critical"
+        ),
         pytest.param(
             "--unexpected-warning 3",
-            "OK - 1 of 1 worker online on 1 server, 3 unexpected",
+            "OK - 1 of 1 worker online on 1 server, 3 unexpected: server b, server c",
             OK,
             id="warning at the number",
         ),
         pytest.param(
             "--unexpected-servers-critical 0",
-            "CRITICAL - 2 servers unexpected, 3 workers unexpected",
+            "CRITICAL - 2 servers unexpected (b, c), 3 workers unexpected (server b, server c)",
             CRITICAL,
             id="servers",
         ),
@@ -492,28 +523,28 @@ def test_thresholds_of_unexpected_workers(options: str, headline: str, code: int
 @pytest.mark.parametrize(
     ("options", "headline", "code"),
     [
-        pytest.param("", "CRITICAL - 1 worker malfunctioning, 1 duplicate", CRITICAL, id="default"),
+        pytest.param("", "CRITICAL - 1 worker malfunctioning (v@a), 1 duplicate (w@a)", CRITICAL, id="default"),
         pytest.param(
             "--malfunctioning-warning 0",
-            "WARNING - 1 worker malfunctioning, 1 duplicate",
+            "WARNING - 1 worker malfunctioning (v@a), 1 duplicate (w@a)",
             WARNING,
             id="malfunctioning as a warning",
         ),
         pytest.param(
             "--malfunctioning-critical 1",
-            "WARNING - 1 worker duplicate, 1 malfunctioning",
+            "WARNING - 1 worker duplicate (w@a), 1 malfunctioning (v@a)",
             WARNING,
             id="malfunctioning allowed",
         ),
         pytest.param(
             "--malfunctioning-critical ~: --duplicate-critical 0",
-            "CRITICAL - 1 worker duplicate, 1 malfunctioning",
+            "CRITICAL - 1 worker duplicate (w@a), 1 malfunctioning (v@a)",
             CRITICAL,
             id="duplicate as critical",
         ),
         pytest.param(
             "--malfunctioning-warning ~: --duplicate-warning ~:",
-            "OK - 2 of 2 workers online on 1 server, 1 malfunctioning, 1 duplicate",
+            "OK - 2 of 2 workers online on 1 server, 1 malfunctioning (v@a), 1 duplicate (w@a)",
             OK,
             id="never",
         ),
@@ -522,6 +553,217 @@ def test_thresholds_of_unexpected_workers(options: str, headline: str, code: int
 def test_thresholds_of_malfunctioning_and_duplicate(options: str, headline: str, code: int) -> None:
     outcome = check("v@a", "w@a", *options.split(), text="v@a: ERROR\nw@a: OK\nw@a: OK\n")
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS {headline}", code)
+
+
+def answers(nodes: str, *, ill: str = "", queue: str = "") -> str:
+    """Return the status text, as of Celery 4, in which these nodes answer, and consume from a queue if it is given."""
+    below = f"    * {{'name': '{queue}', 'exchange': {{'name': '{queue}'}}}}\n" if queue else ""
+    return "".join(f"{node}: OK\n{below}" for node in nodes.split()) + "".join(
+        f"{node}: ERROR\n" for node in ill.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "headline"),
+    [
+        pytest.param(
+            "w-1..7@a mail-1..2@web1 bulk-1..2@db1",
+            answers("w-1@a w-2@a w-3@a w-4@a w-5@a w-6@a w-7@a mail-1@web1 bulk-2@db1"),
+            "CRITICAL - 2 of 11 workers missing: bulk-1@db1, mail-2@web1",
+            id="two of one kind",
+        ),
+        pytest.param(
+            "w-1..7@a", answers("w-1@a w-2@a w-3@a w-4@a"), "CRITICAL - 3 of 7 workers missing", id="three of one kind"
+        ),
+        pytest.param(
+            "w@a v@a u@b t@b s@c",
+            answers("w@a"),
+            "CRITICAL - 4 of 5 workers missing",
+            id="two servers and a worker are three",
+        ),
+        pytest.param(
+            "w@a v-1..5@a u-1..3@b",
+            answers("w@a"),
+            "CRITICAL - 8 of 9 workers missing: server b, v@a",
+            id="eight workers that two findings account for",
+        ),
+        pytest.param(
+            "w-1..12@a v@b", answers("w-1@a"), "CRITICAL - 12 of 13 workers missing", id="a server and many workers"
+        ),
+        pytest.param(
+            "w-1..11@a",
+            answers(" ".join(f"w-{i}@a" for i in (1, 3, 4, 5, 6, 7, 8, 9, 11))),
+            "CRITICAL - 2 of 11 workers missing: w-2@a, w-10@a",
+            id="workers in natural order",
+        ),
+        pytest.param(
+            "w@a",
+            answers("w@a v@s10 u@s9"),
+            "WARNING - 2 workers unexpected: server s9, server s10",
+            id="servers in natural order",
+        ),
+        pytest.param(
+            "a@a b@b c@a",
+            answers("c@a"),
+            "CRITICAL - 2 of 3 workers missing: server b, a@a",
+            id="a server before a worker",
+        ),
+        pytest.param(
+            "w@a b*@a=1 a-1..3@a",
+            answers("w@a a-1@a a-3@a"),
+            "CRITICAL - 2 of 5 workers missing: a-2@a, b*@a",
+            id="a worker before a pattern",
+        ),
+        pytest.param(
+            "mail-1..2@web1 bulk@db1 --queue mail=2..",
+            answers("mail-1@web1", queue="mail") + answers("bulk@db1", queue="bulk"),
+            "CRITICAL - 1 of 3 workers missing (mail-2@web1), 1 queue short of consumers (mail)",
+            id="a worker and its queue",
+        ),
+        pytest.param(
+            "w-1..2@a --queue mail=1 --queue bulk --queue slow",
+            answers("w-1@a w-2@a", queue="mail"),
+            "CRITICAL - 2 queues short of consumers (bulk, slow), 1 with too many consumers (mail)",
+            id="queues with too few and with too many consumers",
+        ),
+        pytest.param(
+            "w@a v@a u@a",
+            answers("w@a w@a x@a", ill="v@a"),
+            "CRITICAL - 1 of 3 workers missing (u@a), 1 malfunctioning (v@a), 1 duplicate (w@a), 1 unexpected (x@a)",
+            id="one of each kind",
+        ),
+        pytest.param(
+            "w-1..12@a v@a",
+            answers("v@a", ill=" ".join(f"w-{i}@a" for i in (10, 2))) + answers("x@a y@a z@a"),
+            "CRITICAL - 10 of 13 workers missing, 2 malfunctioning (w-2@a, w-10@a), 3 unexpected",
+            id="two of a kind between many of two others",
+        ),
+        pytest.param(
+            "w@a v@a --beat cron@b --beat cron@a",
+            answers("w@a v@a"),
+            "CRITICAL - 2 beats missing: cron@a, cron@b",
+            id="beats alone",
+        ),
+        pytest.param(
+            "w@a v@a --beat cron@a",
+            answers("w@a celerybeat@b"),
+            "CRITICAL - 1 of 2 workers missing (v@a), 1 beat missing (cron@a), 1 beat unexpected (celerybeat@b)",
+            id="beats beside workers",
+        ),
+        pytest.param(
+            "w@a v@b u@b --missing-servers-critical 0",
+            answers("w@a"),
+            "CRITICAL - 2 of 3 workers missing (server b), 1 server missing (b)",
+            id="a threshold of missing servers is crossed as well",
+        ),
+        pytest.param(
+            "w@a v@b u@b --missing-servers-critical 0 -c 2",
+            answers("w@a"),
+            "CRITICAL - 1 server missing (b), 2 of 3 workers missing (server b)",
+            id="a threshold of missing servers alone is crossed",
+        ),
+        pytest.param(
+            "w@a --unexpected-servers-critical 0 --unexpected-warning ~:",
+            answers("w@a v@b"),
+            "CRITICAL - 1 server unexpected (b), 1 worker unexpected (server b)",
+            id="a threshold of unexpected servers alone is crossed",
+        ),
+        pytest.param(
+            "w-1..4@a v@a -c 1",
+            answers("w-1@a w-2@a w-3@a v@a"),
+            "OK - 4 of 5 workers online on 1 server, 1 missing: w-4@a",
+            id="one kind that thresholds let pass",
+        ),
+        pytest.param(
+            "w-1..4@a v@a -c 1 --unexpected-warning 2",
+            answers("w-1@a w-2@a w-3@a v@a x@b y@a"),
+            "OK - 4 of 5 workers online on 1 server, 1 missing (w-4@a), 2 unexpected (server b, y@a)",
+            id="two kinds that thresholds let pass",
+        ),
+        pytest.param(
+            "w-1..4@a v@a -c 3 --unexpected-warning 1",
+            answers("w-1@a v@a x@a"),
+            "OK - 2 of 5 workers online on 1 server, 3 missing, 1 unexpected (x@a)",
+            id="many and one that thresholds let pass",
+        ),
+        pytest.param(
+            "w@a --beat cron@a -c 1",
+            answers("w@a"),
+            "OK - 1 of 1 worker and 0 beats online on 1 server, 1 beat missing: cron@a",
+            id="a beat that thresholds let pass",
+        ),
+    ],
+)
+def test_the_status_line_names_one_or_two_of_each_kind(arguments: str, text: str, headline: str) -> None:
+    assert check(*arguments.split(), text=text).headline == f"CELERY WORKERS {headline}"
+
+
+A, B, C = "a" * 45, "b" * 45, "c" * 45
+
+
+@pytest.mark.parametrize(
+    ("missing", "duplicate", "unexpected", "line"),
+    [
+        pytest.param(
+            [f"{A}@a"],
+            [f"{B}@a"],
+            [f"{C}1@a"],
+            f"1 of 3 workers missing ({A}@a), 1 duplicate ({B}@a), 1 unexpected ({C}1@a)",
+            id="200 characters",
+        ),
+        pytest.param(
+            [f"{A}@a"],
+            [f"{B}@a"],
+            [f"{C}12@a"],
+            f"1 of 3 workers missing ({A}@a), 1 duplicate ({B}@a), 1 unexpected",
+            id="201 characters, so the last kind has no names",
+        ),
+        pytest.param(
+            [f"{A}1@a", f"{A}2@a"],
+            [f"{B}1@a", f"{B}2@a"],
+            ["x@a"],
+            f"2 of 5 workers missing ({A}1@a, {A}2@a), 2 duplicate, 1 unexpected",
+            id="the last two kinds have no names, however short the last one's is",
+        ),
+        pytest.param(
+            [f"{A}1@a", f"{A}2@a"],
+            [f"{B}1@a", f"{B}2@a"],
+            ["x@a", "y@a", "z@a"],
+            f"2 of 5 workers missing ({A}1@a, {A}2@a), 2 duplicate, 3 unexpected",
+            id="the last kind is of three, so the one before has no names",
+        ),
+        pytest.param(
+            [f"{A}{B}@a", f"{A}{C}@a"],
+            [],
+            ["x@a"],
+            "2 of 3 workers missing, 1 unexpected",
+            id="no kind has names",
+        ),
+        pytest.param(
+            [f"{A}{A}@a", f"{B}{'1' * 35}@a"],
+            [],
+            [],
+            f"2 of 3 workers missing: {A}{A}@a, {B}{'1' * 35}@a",
+            id="200 characters of one kind alone",
+        ),
+        pytest.param(
+            [f"{A}{A}@a", f"{B}{'1' * 36}@a"],
+            [],
+            [],
+            "2 of 3 workers missing",
+            id="201 characters of one kind alone",
+        ),
+    ],
+)
+def test_beyond_200_characters_the_last_kinds_lose_their_names(
+    missing: list[str], duplicate: list[str], unexpected: list[str], line: str
+) -> None:
+    text = answers(" ".join(["w@a", *duplicate, *duplicate, *unexpected]))
+    outcome = check("w@a", *missing, *duplicate, text=text)
+    assert outcome.headline == f"CELERY WORKERS CRITICAL - {line}"
+    assert len(line) <= 200
+    # Each has its line below all the same.
+    assert len(outcome.findings) == len([*missing, *duplicate, *unexpected])
 
 
 def test_perfdata_has_thresholds_as_absolute_numbers() -> None:
@@ -632,10 +874,10 @@ def test_a_million_workers_are_the_most_that_one_expected_may_ask_for() -> None:
 def test_hostile_names_are_made_harmless() -> None:
     name = "a|b\x1b[31m\u202e;$(reboot)'=\x07@\x00h\x9bm\u00e4\udcff"
     outcome = check("w@a", "-v", text=online("w@a", name))
-    assert outcome.headline == "CELERY WORKERS WARNING - 1 worker unexpected: server ?hä?"
+    assert outcome.headline == "CELERY WORKERS WARNING - 1 worker unexpected: server ?häÿ"
     assert outcome.findings == [
-        "Server ?hä? was unexpectedly present, accounts for 1 worker: a?b?;$(reboot)'=?@?hä?",
-        "Online on ?hä?: 1 worker, a?b?;$(reboot)'=?@?hä?",
+        "Server ?häÿ was unexpectedly present, accounts for 1 worker: a?b?;$(reboot)'=?@?häÿ",
+        "Online on ?häÿ: 1 worker, a?b?;$(reboot)'=?@?häÿ",
         "Online on a: 1 worker, w@a",
     ]
 
@@ -689,7 +931,7 @@ def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() ->
         ),
         pytest.param(
             "w@a",
-            "w@a: OK\n->  laptop: OK\n\n1 node online.\n",
+            "->  w@a: OK\n->  laptop: OK\n\n2 nodes online.\n",
             "Worker laptop was unexpectedly present",
             id="no server",
         ),
@@ -710,7 +952,7 @@ def test_a_small_share_of_few_workers_is_exact() -> None:
 
 def test_a_range_of_characters_that_ends_before_it_starts_matches_nothing() -> None:
     outcome = check("w-[3-1]@a=1", text=online("w-1@a", "w-2@a"))
-    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 1 worker missing, 2 unexpected"
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 1 worker missing (w-[3-1]@a), 2 unexpected (server a)"
 
 
 @pytest.mark.parametrize("threshold", [".5%", "0.5%"])

@@ -22,6 +22,7 @@ class Awaited:
         self._inventory = inventory
         self.expected = self._missing = inventory.size if beats else inventory.least_workers
         self.replied = 0
+        self._is_spoilt = False
         self._groups, self._queues = inventory.groups, inventory.queues
         self._patterns, self._beats = _Tally(inventory.patterns), _Tally(inventory.beats)
         self._seen: dict[Group, set[str]] = {}
@@ -32,7 +33,12 @@ class Awaited:
     def missing(self) -> int:
         """How many expected workers, and consumers of queues, are missing still; 1 as long as nobody replied."""
         lacking = (limit.low - len(self._consumers[name]) for name, limit in self._queues.items())
-        return (self._missing + sum(short for short in lacking if short > 0)) or int(not self.replied)
+        lacking_in_all = self._missing + sum(short for short in lacking if short > 0)
+        return lacking_in_all or int(self._is_spoilt or not self.replied)
+
+    def spoil(self) -> None:
+        """Note that something was noticed that was no reply, so that nobody knows when it is enough."""
+        self._is_spoilt = True
 
     def notice(self, group: Group, digits: str) -> None:
         """Note a node that replied, maybe not for the first time."""

@@ -24,6 +24,7 @@ from check_celery_workers.expected.limits import (
 from check_celery_workers.expected.mistakes import WrongError, names_copied
 from check_celery_workers.node import BEAT, UNNUMBERED, Group, index_of, indexes_of, node_name, printable, split_node
 from check_celery_workers.pattern import first_match
+from check_celery_workers.secret import hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Inventory:
             for expected in parse(text):
                 self._add(expected)
         except WrongError as wrong:
-            raise UsageError(f"EXPECTED {printable(text)}: {wrong.explained()}") from None
+            raise UsageError(f"EXPECTED {hidden(text, 200)}: {wrong.explained()}") from None
 
     def expect_option(self, option: str, text: str) -> None:
         """Add what one --queue, --beat or --backlog-... asks for. Raises UsageError if it is wrong or comes twice."""
@@ -182,7 +183,7 @@ class Inventory:
                 self._add(parse_backlog(text, option.removeprefix("backlog_")))
         except WrongError as wrong:
             message = str(wrong).replace("PATTERN", "NAME") if option == "queue" else str(wrong)
-            raise UsageError(f"--{option.replace('_', '-')} {printable(text)}: {message}") from None
+            raise UsageError(f"--{option.replace('_', '-')} {hidden(text, 200)}: {message}") from None
 
     def expect_lines(self, lines: Iterable[str], file: str) -> None:
         """Add what the lines of a file ask for.

@@ -32,7 +32,8 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     # A scheduler answers to `ping` alone.
     inquiry = comparison.inquiry
     pinged = inquiry.pinged.errors | (inquiry.replies.errors if inquiry.asked[0].shows_beats else set())
-    blame((replies.errors - comparison.beats) | (comparison.beats & pinged), Cause(Cause.ERROR))
+    for node in (replies.errors - comparison.beats) | (comparison.beats & pinged):
+        blame({node}, Cause(Cause.ERROR, replies.causes.get(node) or inquiry.pinged.causes.get(node, "")))
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
     for question in needed_for(comparison.inventory, _OF_EACH):
         blame(comparison.unanswered.get(question, ()), Cause(Cause.SILENT, question))
@@ -74,7 +75,8 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
             comparison.undecided.append(name)
         elif limit.side_of(count):
-            yield Finding("queues", Finding.QUEUE, name, Cause(Cause.CONSUMERS, count, limit), noun="queue")
+            cause = Cause(Cause.CONSUMERS, count, limit, bool(replies.maybe_without_queue))
+            yield Finding("queues", Finding.QUEUE, name, cause, noun="queue")
 
 
 def _refuse_several(name: str, consumers: Collection[str]) -> None:

@@ -22,11 +22,12 @@ Share = tuple[Group, int, Iterator[str], bool]
 class Cause:
     """What is wrong with a worker or with a number, and the facts of it.
 
-    ERROR, NO_QUEUE: a worker answered ERROR; it consumes from no queue
+    ERROR: a worker answered ERROR, and (what it said), "" for nothing
+    NO_QUEUE: it consumes from no queue
     SILENT: it did not answer a (question)
     OVERDUE: it has run (task) for (seconds), and (number) tasks for too long
     OFF_LIMIT: a pattern matched another (number of nodes) than the (limit) allows
-    CONSUMERS: a queue has another (number of consumers) than the (limit) allows
+    CONSUMERS: a queue has another (number of consumers) than the (limit) allows, unless (something else was asked)
     BACKLOG: (number) messages wait in a queue, which is outside of the (threshold)
     NOT_THERE: the broker has no such queue
     STARTS_NONE: it started no task for (seconds) while messages wait in (queues with their lengths)
@@ -70,7 +71,7 @@ class Finding:
     @property
     def is_final(self) -> bool:
         """Whether no reply that is still to come can undo it."""
-        limits = [cause.facts for cause in self.causes if cause.kind in {Cause.OFF_LIMIT, Cause.CONSUMERS}]
+        limits = [cause.facts[:2] for cause in self.causes if cause.kind in {Cause.OFF_LIMIT, Cause.CONSUMERS}]
         return self.metric != "missing" and not any(limit.side_of(number) < 0 for number, limit in limits)
 
 

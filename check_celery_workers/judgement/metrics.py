@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement import faults
@@ -19,8 +19,8 @@ from check_celery_workers.replies.question import (
     needed_for,
 )
 
-# How many, of what, in which state: (2, "worker", "missing").
-Phrase = tuple[int, str, str]
+# How many, of what, in which state, and the findings that it sums up: (2, "worker", "missing", [...]).
+Phrase = tuple[int, str, str, Sequence[Finding]]
 
 
 class Row:
@@ -28,7 +28,7 @@ class Row:
 
     find: finds what is wrong, if `compare` does not
     value_of: counts it in a comparison, None: it does not apply; by default it counts the findings
-    phrases_of: the words of the status line, (2, "worker", "missing"); by default the state is the label
+    phrases_of: the words of the status line, see Phrase; by default the state is the label
     unheard: the nodes whose answers to a question it lacks; by default all that something claims
     """
 
@@ -79,18 +79,26 @@ def _unheard_but_not_silent(comparison: Comparison, question: Question) -> Colle
 
 
 def _phrases(comparison: Comparison, metric: str, noun: str, value: int) -> list[Phrase]:
-    beats = comparison.count(metric, "beat") if noun == "worker" else 0
-    phrases = [(value - beats, noun, metric), (beats, "beat", metric)]
+    found = [finding for finding in comparison.findings if finding.metric == metric]
+    if noun == "server":
+        return [(value, noun, metric, [finding for finding in found if finding.kind == Finding.SERVER])]
+    own, of_beats = ([one for one in found if (one.noun == "beat") is is_beat] for is_beat in (False, True))
+    beats = sum(finding.count for finding in of_beats)
+    phrases: list[Phrase] = [(value - beats, noun, metric, own), (beats, "beat", metric, of_beats)]
     return [phrase for phrase in phrases if phrase[0]] or phrases[:1]
 
 
 def _phrases_of_queues(comparison: Comparison, value: int) -> list[Phrase]:
     found = [finding for finding in comparison.findings if finding.metric == "queues"]
-    absent = sum(cause.kind == Cause.NOT_THERE for finding in found for cause in finding.causes)
-    crowded = sum(finding.is_final for finding in found) - absent
-    verb = "does not exist" if absent == 1 else "do not exist"
-    phrases = [(absent, "queue", verb), (value - crowded - absent, "queue", "short"), (crowded, "queue", "crowded")]
-    return [phrase for phrase in phrases if phrase[0]] or [(0, "queue", "short")]
+    absent = [finding for finding in found if any(cause.kind == Cause.NOT_THERE for cause in finding.causes)]
+    many = [finding for finding in found if finding.is_final and finding not in absent]
+    few = [finding for finding in found if not finding.is_final]
+    phrases: list[Phrase] = [
+        (len(absent), "queue", "does not exist" if len(absent) == 1 else "do not exist", absent),
+        (value - len(many) - len(absent), "queue", "short of consumers", few),
+        (len(many), "queue", "with too many consumers", many),
+    ]
+    return [phrase for phrase in phrases if phrase[0]] or phrases[1:2]
 
 
 def _unheard_of_queues(comparison: Comparison) -> Collection[str]:
@@ -136,7 +144,9 @@ ROWS = (
     ),
     Row(
         *("backlog", ("backlog", "queue"), "", None, None, faults.backed_up, _count_messages, "queue"),
-        phrases_of=lambda found, _value: [(found.count("backlog"), "queue", "backed up")],
+        phrases_of=lambda found, _value: [
+            (found.count("backlog"), "queue", "backed up", [one for one in found.findings if one.metric == "backlog"])
+        ],
         unheard=lambda found, asked: found.unmeasured if asked is LENGTHS else _unheard_of_queues(found),
     ),
     Row("unexpected", (), "unexpected workers", "0"),
@@ -203,6 +213,10 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     # Where nobody is expected by name, nobody knows who is lacking.
     lacking = lacking or (not inventory.names_workers and any(text.failure for text in texts))
     doubt = doubt_about(texts, lacking)
+    if not doubt and any(text.is_recoded for text in texts):
+        missing = [finding.name for finding in comparison.findings if finding.metric == "missing"]
+        odd = not all(map(str.isascii, missing))
+        doubt = Doubt("the status text is not in UTF-8, so names beyond ASCII cannot be compared") if odd else None
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}

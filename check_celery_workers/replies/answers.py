@@ -66,7 +66,7 @@ class Answers:
         """Return the output, now that nothing more is awaited."""
         if not self._output:
             return Output(Output.NOBODY)
-        self._output.close(self.question, whole=True)
+        self._output.close(self.question, self.question, whole=True)
         return self._output
 
     def _add(self, node: str, reply: object, seen: set[str]) -> str:
@@ -80,7 +80,7 @@ class Answers:
         if self._awaited:
             self._awaited.notice(group, digits)
         if isinstance(reply, dict) and "error" in reply:
-            output.replies.errors.add(node)
+            output.replies.note_error(node, reply["error"])
             return f"{ARROW_5}{node}: ERROR\n        {_in_words(reply['error'])}\n"
         if reply == []:
             output.hold(node)

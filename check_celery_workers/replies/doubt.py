@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from check_celery_workers.errors import EndedBadly, Unreachable
+from check_celery_workers.errors import EndedBadly, SaidNothing, Unreachable
 from check_celery_workers.replies.inquiry import Inquiry, Text
 from check_celery_workers.replies.output import Output
 from check_celery_workers.replies.question import LENGTHS, PING, RESERVED, Question
@@ -84,12 +84,33 @@ def _doubt_of_one(text: Text, lacking: bool) -> Doubt | None:
 
 
 def _failed(text: Text) -> Doubt | None:
-    """One failed, after a reply or where there is none."""
-    outputs, first = _after_retries(text)
-    if not any(output.end == Output.FAILED for output in outputs[first or 0 :]):
+    """One failed."""
+    outputs = _asked(text)
+    if not any(output.end == Output.FAILED for output in outputs):
         return None
     which = f"one of {len(outputs)} outputs" if len(outputs) > 1 else "the output"
     return Doubt(str(text.failure) if text.failure else f"{which} failed", text.reason)
+
+
+def _failed_last(text: Text) -> Doubt | None:
+    """One failed, and none with replies follows: where one does, that may have been another try."""
+    outputs = _asked(text)
+    replied = next((place for place in reversed(range(len(outputs))) if _replied(outputs[place])), -1)
+    return _failed(text) if any(output.end == Output.FAILED for output in outputs[replied + 1 :]) else None
+
+
+def _replied(output: Output) -> bool:
+    return bool(output) and output.end != Output.FAILED
+
+
+def _asked(text: Text) -> list[Output]:
+    """Return the outputs, without those that only warn of a duplicate."""
+    return [output for output in text.outputs if output or output.end in (Output.FAILED, Output.NOBODY)]
+
+
+def _mute(text: Text) -> Doubt | None:
+    """COMMAND said nothing at all."""
+    return Doubt(str(text.failure), counts=False) if isinstance(text.failure, SaidNothing) else None
 
 
 def _ended_badly(text: Text) -> Doubt | None:
@@ -121,24 +142,19 @@ def _says_nothing(text: Text) -> Doubt | None:
 
 def _nobody_later(text: Text) -> Doubt | None:
     """Nobody replied to one output, after others did to another."""
-    outputs, first = _after_retries(text)
-    silent = sum(output.end == Output.NOBODY for output in outputs[first:]) if first is not None else 0
+    outputs = _asked(text)
+    first = next((place for place, output in enumerate(outputs) if _replied(output)), len(outputs))
+    silent = sum(output.end == Output.NOBODY for output in outputs[first:])
     if not silent:
         return None
     return Doubt(f"{'one' if silent == 1 else silent} of {len(outputs)} outputs: no nodes replied", counts=False)
 
 
-def _after_retries(text: Text) -> tuple[Sequence[Output], int | None]:
-    """Return the outputs without those that failed at first, and were tried again; and the place of the first reply."""
-    outputs = [output for output in text.outputs if output or output.end in (Output.FAILED, Output.NOBODY)]
-    while outputs and outputs[0].end == Output.FAILED and not outputs[0]:
-        del outputs[0]
-    return outputs, next((place for place, output in enumerate(outputs) if output), None)
-
-
 # What is found in a text; whether it is in doubt then if everything expected has answered, and if something is missing.
 _TABLE = (
-    (_failed, True, True),
+    (_mute, True, True),
+    (_failed_last, True, True),
+    (_failed, False, True),
     (_ended_badly, False, True),
     (_hides, True, True),
     (_cut, False, True),

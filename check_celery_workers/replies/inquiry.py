@@ -22,6 +22,7 @@ class Text:
         self.outputs, self.failure, self.others, self.is_blank = outputs, failure, others, is_blank
         # Over the broker: how it was asked, and what may explain that nobody answered.
         self.origin = self.hint = ""
+        self.is_recoded = False  # whether not all of it was UTF-8, so that names may be others than they look
 
     @property
     def has_failed(self) -> bool:
@@ -31,9 +32,9 @@ class Text:
     @property
     def reason(self) -> str:
         """The line that says best what went wrong, among those that no output consists of, or ""."""
-        from check_celery_workers.replies import quote
+        from check_celery_workers.replies import failure
 
-        return quote.reason(self.others, any(self.outputs)) if self.others else ""
+        return failure.reason(self.others, any(self.outputs)) if self.others else ""
 
 
 class Asked:

@@ -26,11 +26,11 @@ _STRING = r"'((?:[^'\\]|\\.)*)'"
 # Anchored at both ends of the line, with nothing of the arguments between what is anchored and what is taken.
 _QUEUE = rf"\* \{{'name': {_STRING}, 'exchange': \{{.*"
 _TASK_HEAD = rf"\* \{{'id': '([^']*)', 'name': {_STRING}, 'args': "
-_TASK_TAIL = (
-    rf", 'hostname': {_STRING}, 'time_start': ([0-9.e+]+|None), 'acknowledged': (?:True|False), "
-    r"'delivery_info': \{[^{}]*\}, 'worker_pid': (?:[0-9]+|None)\}$"
-)
+_START = r"([0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?|None)"
+_TASK_TAIL = rf", 'time_start': {_START}, 'acknowledged': (?:True|False), 'delivery_info': \{{.*\}}$"
 _TAIL_LENGTH = 2000
+# A longer line is read at its ends alone: what a Python literal costs is a hundred times its length.
+_LONGEST_LITERAL = 100_000
 _CUT_JSON = r'\{"[^@\s"]+@[^"]+": ?[{\[]'
 EMPTY = ("- empty -", "[]")
 
@@ -134,11 +134,16 @@ def read_line(line: str) -> Queue | Task | None:
     queue = re.fullmatch(_QUEUE, line)
     if queue and "\\" not in queue[1] and "'alias': '" not in line:
         return Queue(queue[1])
-    head, tail = re.match(_TASK_HEAD, line), re.search(_TASK_TAIL, line[-_TAIL_LENGTH:])
+    head = re.match(_TASK_HEAD, line)
+    # Below it is no more than where the task came from, which an argument cannot look like from the end.
+    start = line.rfind(", 'time_start': ", -_TAIL_LENGTH) if head else -1
+    tail = re.fullmatch(_TASK_TAIL, line[start:]) if start >= 0 else None
     if head and tail and "\\" not in head[2]:
-        started = None if tail[2] == "None" else float(tail[2])
+        started = None if tail[1] == "None" else float(tail[1])
         return Task(head[2], started, head[1]) if (started or 0.0) <= _LAST_UNIX_TIME else None
     # Celery 3.1, names with a backslash, and whatever else a version may print.
+    if not line.startswith("* {") or len(line) > _LONGEST_LITERAL:
+        return None
     from ast import literal_eval
 
     try:
@@ -195,11 +200,15 @@ def read_json(line: str) -> dict[str, dict[str, object] | list[object]]:
         if re.match(_CUT_JSON, line):
             raise ValueError from None
         return {}
-    return {node: reply for node, reply in replies.items() if _is_reply(node, reply)}
+    are_all = isinstance(replies, dict) and all(_is_reply(node, reply) for node, reply in replies.items())
+    return replies if are_all else {}
 
 
 def _is_reply(node: str, reply: object) -> bool:
-    """Return whether this is what a worker replied; without an @ in its name, only if nothing else looks like that."""
+    """Return whether this is the name of a node, and what a worker replies."""
+    name, _, server = node.partition("@")
+    if not name or not server:
+        return False
     if isinstance(reply, dict):
-        return isinstance(reply.get("ok"), str) or "error" in reply if "@" in node else reply == {"ok": "pong"}
-    return isinstance(reply, list) and ("@" in node or any(read_item(item) for item in reply))
+        return isinstance(reply.get("ok"), str) or "error" in reply
+    return isinstance(reply, list) and all(isinstance(item, dict) for item in reply)

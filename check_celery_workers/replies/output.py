@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.node import Group, node_name, split_node
 from check_celery_workers.replies.item import Item, Queue, Task
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
+from check_celery_workers.replies.question import ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
+_LONGEST_CAUSE = 1000
 
 
 class Replies:
@@ -28,7 +29,11 @@ class Replies:
         # Node names that more than one worker answers to, or that replied ERROR; what each listed for each question.
         self.duplicates: set[str] = set()
         self.errors: set[str] = set()
+        # What those said that replied ERROR, as far as they did.
+        self.causes: dict[str, str] = {}
         self.without_queue: set[str] = set()
+        # Who consumes from no queue, unless something else was asked.
+        self.maybe_without_queue: set[str] = set()
         self.told: dict[Question, dict[str, list[Item]]] = {}
         # How many messages wait in a queue; None: the broker has no queue of this name.
         self.lengths: dict[str, int | None] = {}
@@ -41,7 +46,9 @@ class Replies:
             known |= indexes
         self.duplicates |= other.duplicates
         self.errors |= other.errors
+        self.causes.update(other.causes)
         self.without_queue |= other.without_queue
+        self.maybe_without_queue |= other.maybe_without_queue
         for question, listed in other.told.items():
             told = self.told.setdefault(question, {})
             for node, items in listed.items():
@@ -62,6 +69,12 @@ class Replies:
             if not own:
                 rest.groups.pop(group, None)
         return rest
+
+    def note_error(self, node: str, cause: object = "") -> None:
+        """Note that a node replied ERROR, and what it said: of a text the beginning, and nothing else."""
+        self.errors.add(node)
+        if isinstance(cause, str) and cause.strip():
+            self.causes.setdefault(node, cause.strip()[:_LONGEST_CAUSE])
 
     def tell(self, question: Question, node: str, *items: Item) -> None:
         """Note that a node answered a question, and what it listed."""
@@ -117,6 +130,8 @@ class Output:
         self.problem = ""  # how it shows that a part of it is missing
         self.hides = False  # whether what is wrong with its last worker may be in that part
         self.form = ""  # what stands before its nodes
+        self.repeats = 0  # how many nodes came again
+        self.behind: set[str] = set()  # what stands before the nodes of replies that stand behind other text
         self.bodies: dict[str, list[Item] | None] = {}  # what each listed; None: neither queues nor tasks
         self.empty: set[str] = set()  # who listed nothing
         self.unread: set[str] = set()  # who listed something that cannot be read
@@ -134,6 +149,11 @@ class Output:
         """Return whether any worker replied."""
         return bool(self.replies.groups)
 
+    @property
+    def lines(self) -> int:
+        """How many replies it has, each node as often as it came."""
+        return sum(map(len, self.replies.groups.values())) + self.repeats
+
     def doubt(self, problem: str, at_end: bool = False) -> None:
         """Note how it shows that a part of it is missing: if that is its end, its last worker may have more tasks."""
         self.problem = self.problem or problem
@@ -150,15 +170,17 @@ class Output:
         """Return all that was listed."""
         return [item for body in self.bodies.values() for item in body or ()]
 
-    def close(self, asked: Question | None, claimed: int | None = None, whole: bool = False) -> None:
+    def close(self, asked: Question | None, assumed: Question, claimed: int | None = None, whole: bool = False) -> None:
         """Note that nothing more comes, and what that makes of it.
 
-        asked: what Celery was asked, if known; claimed: how many nodes its closing line counts, None without one
+        asked: what Celery was asked, if known; assumed: what else, if nobody lists anything
+        claimed: how many nodes its closing line counts, None without one
         whole: it is known that no closing line is lacking
         """
-        self.question = asked or self._shown()
+        self.question = asked or self._shown(assumed)
         if self.question is ACTIVE_QUEUES:
-            self.replies.without_queue |= self.empty
+            is_sure = asked or self.items()
+            (self.replies.without_queue if is_sure else self.replies.maybe_without_queue).update(self.empty)
         for node, body in self.bodies.items():
             if body == [] and self.question and node not in self.unread:
                 self.replies.tell(self.question, node)
@@ -167,6 +189,8 @@ class Output:
                 if answered:
                     self.replies.tell(answered, node, item)
         count = self.replies.count = sum(map(len, self.replies.groups.values()))
+        if self.form in self.behind and (claimed is None or claimed > count) and count:
+            self.doubt("a reply stands behind other text on its line")
         if claimed is not None and claimed > count:
             self.doubt(f"it names {count} of the {claimed} nodes that it counts", at_end=True)
         elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):
@@ -176,8 +200,8 @@ class Output:
         self.end = self.FAILED if failed else self.CUT if self.problem else closed
         self.hides = self.hides and self.end == self.CUT
 
-    def _shown(self) -> Question | None:
-        """Return the question that what is listed shows; where nobody listed anything, `active` is assumed."""
+    def _shown(self, assumed: Question) -> Question | None:
+        """Return the question that what is listed shows, what is assumed where everybody listed nothing."""
         shown = {Question.answered_by(item) for item in self.items()}
-        assumed = ACTIVE if not shown and [] in self.bodies.values() else None
-        return next((question for question in QUESTIONS if question in shown), assumed)
+        nothing = assumed if not shown and [] in self.bodies.values() else None
+        return next((question for question in QUESTIONS if question in shown), nothing)

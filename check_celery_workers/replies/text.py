@@ -26,19 +26,23 @@ from collections import deque
 from check_celery_workers.errors import SourceError
 from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.node import Group, node_name, split_index, split_node
+from check_celery_workers.replies.failure import NOBODY, Failures, form_behind
 from check_celery_workers.replies.inquiry import Text
 from check_celery_workers.replies.item import EMPTY, Item, read_item, read_json, read_line
-from check_celery_workers.replies.output import Output
-from check_celery_workers.replies.question import Question
+from check_celery_workers.replies.output import ARROW_5, Output
+from check_celery_workers.replies.question import ACTIVE, Question
+from check_celery_workers.replies.side_by_side import SideBySide
 
-# Groups: the arrow, the node in two parts, the verdict; or else any other line that is not blank. One call finds all
+# Groups: the arrow, the node in two parts, the verdict; or else any other line, which may be blank. One call finds all
 # lines of a text: to match them one by one takes a third longer.
 _find_lines = re.compile(
-    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+\s*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(.*\S.*)$", re.MULTILINE
+    r"^(?:(->  ?)(?=\S)|(?:->| )?(?=[^@\s]+@\S+: \S+[^\S\n]*$))([^@\n]*)(@.*)?: (OK|ERROR)[^\S\n]*$|^(?!\Z)(.*)$",
+    re.MULTILINE,
 ).findall
 _ARROW_4, _JSON = "-> ", "{"
-_ONLINE = ("node online.", "nodes online.")
-_NOBODY = "Error: No nodes replied within time constraint"
+# Something may be glued behind each of these.
+_CLOSING = r"([0-9]{1,18}) nodes? online\."
+_NOBODY = rf"(?:Error: )?{NOBODY}"
 _DUPLICATES = "DuplicateNodenameWarning: Received multiple replies from node name"
 
 # Colours and other terminal sequences (ECMA-48), window titles, byte-order marks.
@@ -51,16 +55,23 @@ _OTHERS_KEPT, _OTHERS_LENGTH = 500, 1000
 class TextReader:
     """Reads a text, in pieces of whole lines, to its outputs."""
 
-    def __init__(self, question: Question | None = None, awaited: Awaited | None = None) -> None:
-        """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes."""
+    def __init__(
+        self, question: Question | None = None, awaited: Awaited | None = None, assumed: Question = ACTIVE
+    ) -> None:
+        """`question` is what Celery was asked, if known; `awaited` is told of what comes, as it comes.
+
+        assumed: what was asked if nobody lists anything
+        """
         self.awaits_body = False  # whether the last line was that of a node, so that what it replied may still come
         self.is_listing, self.listed = False, 0  # whether it was an item of a list, which may go on; how many there are
-        self._question, self._awaited = question, awaited
+        self._question, self._awaited, self._assumed = question, awaited, assumed
         self._outputs: list[Output] = []
         self._open = Output()
         self._latest: tuple[Group, str] | None = None
         self._others: deque[str] = deque(maxlen=_OTHERS_KEPT)
-        self._before = self._unended = ""
+        self._unended = ""
+        self._failures, self._side_by_side = Failures(), SideBySide()
+        self._may_have_failed = False  # whether a traceback may have ended a program, if nothing of Celery's follows
         self._lengths: dict[str, int | None] = {}
         self._is_blank, self._is_closed = True, False
 
@@ -91,7 +102,7 @@ class TextReader:
                 latest = None
             if not verdict or ": " in name or ": " in at_server:
                 # Another line, or two replies on one line.
-                self._read_other(other or f"{arrow}{name}{at_server}: {verdict}")
+                self._read_other(f"{arrow}{name}{at_server}: {verdict}" if verdict else other)
             else:
                 stem, digits = split_index(name)
                 self._add(arrow, (stem, at_server), digits, verdict)
@@ -99,18 +110,27 @@ class TextReader:
         if latest:
             self._latest, self.awaits_body, self.is_listing = latest, True, False
 
-    def finish(self, failure: SourceError | None = None, whole: bool = True) -> Text:
+    @property
+    def is_whole(self) -> bool:
+        """Whether every output by now has come to its end."""
+        return self._is_closed and not self._open
+
+    def finish(self, failure: SourceError | None = None, whole: bool = True, ended_well: bool = False) -> Text:
         """Return the text, which has ended.
 
         failure: how its source failed; whole: it is known from elsewhere that nothing is missing at its end
+        ended_well: what printed it has ended with status 0: a traceback behind it is noise at the exit
         """
         output = self._open
-        breaks_off = bool(self._unended.strip()) and not (self.awaits_body or self._is_closed)
+        if self._may_have_failed and not (ended_well and self._outputs and not output):
+            self._fail()
+        begins = bool(output) or self._unended.startswith("->")
+        breaks_off = bool(self._unended.strip()) and begins and not (self.awaits_body or self._is_closed)
         if breaks_off:
             output.doubt("its last line breaks off", at_end=True)
         lacks_body = (self.awaits_body and output.bodies) or (breaks_off and self._unended.startswith("    "))
         output.hides = output.hides or bool(self._latest and lacks_body)
-        output.close(self._question, whole=whole)
+        output.close(self._question, self._assumed, whole=whole)
         if output or output.end == Output.CUT or output.replies.duplicates:
             self._outputs.append(output)
         if self._lengths:
@@ -120,6 +140,13 @@ class TextReader:
     def _add(self, form: str, group: Group, digits: str, verdict: str) -> None:
         """Add a reply to the output that it belongs to; `form` is what stands before the node."""
         node = node_name(group, digits)
+        self._may_have_failed = False
+        if self._open and not form and self._open.form == ARROW_5:
+            # In an output with arrows whatever has none is a line of a log.
+            self._others.append(f"{node}: {verdict}"[:_OTHERS_LENGTH])
+            return
+        if self._open and not self._open.form and form in {_ARROW_4, ARROW_5}:
+            self._retract()
         is_again = digits in self._open.replies.groups.get(group, ())
         # An output has one form. A node that comes again after an error, or after its body in 4.x, begins another.
         other_form = form != self._open.form and self._open
@@ -128,26 +155,29 @@ class TextReader:
             is_again = False
         self._open.form = form
         if is_again:
+            self._open.repeats += 1
             self._open.replies.duplicates.add(node)
         else:
             self._open.replies.groups.setdefault(group, set()).add(digits)
             if self._awaited:
                 self._awaited.notice(group, digits)
         if verdict == "ERROR":
-            self._open.replies.errors.add(node)
+            self._open.replies.note_error(node)
         self._latest = (group, digits)
         self.awaits_body, self.is_listing = True, False
 
     def _read_other(self, line: str) -> None:
         """Read a line that is no reply."""
-        before, self._before = "" if self.awaits_body else self._before, ""
-        self.awaits_body = self.is_listing = self._is_closed = False
         said = line.strip()
-        number, _, online = said.partition(" ")
-        if online in _ONLINE and number.isdecimal():
-            self._close(claimed=int(number[:18]))
+        if not said:
+            self._end_paragraph()
+            return
+        self.awaits_body = self.is_listing = self._is_closed = False
+        closing = re.match(_CLOSING, line) if line[:1].isdecimal() else None
+        if closing:
+            self._close(claimed=int(closing[1]))
             self._is_closed = True
-        elif said.rstrip(".") == _NOBODY:
+        elif NOBODY in line and re.match(_NOBODY, line):
             self._close()
             self._outputs.append(Output(Output.NOBODY))
             self._is_closed = True
@@ -156,8 +186,7 @@ class TextReader:
         elif _DUPLICATES in said:
             self._open.replies.duplicates.update(_duplicates_in(said))
         elif not (line.startswith('{"') and self._read_json(line)) and not self._read_length(said):
-            self._before = line
-            self._pass_over(line, before)
+            self._pass_over(line)
 
     def _read_body(self, node: str, line: str) -> None:
         if line in EMPTY:
@@ -167,6 +196,8 @@ class TextReader:
             self.listed += 1
             self._hear(node, read_line(line))
         else:
+            if node in self._open.replies.errors:
+                self._open.replies.note_error(node, line)
             self._open.bodies.setdefault(node, None)
 
     def _hear(self, node: str, item: Item | None) -> None:
@@ -190,6 +221,8 @@ class TextReader:
         self._close()
         for node, reply in replies.items():
             self._add(_JSON, *split_node(node), "ERROR" if "error" in reply else "OK")
+            if isinstance(reply, dict) and "error" in reply:
+                self._open.replies.note_error(node, reply["error"])
             if reply == []:
                 self._open.hold(node)
             for item in reply if isinstance(reply, list) else ():
@@ -216,24 +249,52 @@ class TextReader:
         self._lengths[name] = 0 if vhost.isdecimal() else None
         return True
 
-    def _pass_over(self, line: str, before: str) -> None:
-        """Keep a line that no output consists of, and note what it says of them."""
-        from check_celery_workers.replies.quote import TRACEBACK, is_behind_text, is_unhandled
+    def _end_paragraph(self) -> None:
+        """Keep of blank lines that there were some: what an error says goes on up to there."""
+        if self._others and self._others[-1]:
+            self._others.append("")
 
-        self._others.append(line[:_OTHERS_LENGTH])
-        if line.startswith("Error:") or (line.startswith(TRACEBACK) and is_unhandled(before)):
+    def _pass_over(self, line: str) -> None:
+        """Keep a line that no output consists of, and note what it says of them."""
+        line = line[:_OTHERS_LENGTH]
+        self._others.append(line)
+        found = self._failures.read(line)
+        if found == Failures.MAYBE:
+            self._may_have_failed = True
+        elif found:
+            self._fail(found == Failures.CERTAIN)
+        elif ": OK" in line or ": ERROR" in line:
+            form = form_behind(line)
+            if form is not None:
+                self._open.behind.add(form)
+        if self._failures.is_within:
             self._latest = None
-            if self._open:
-                self._open.has_error = True
-            else:
-                self._outputs.append(Output(Output.FAILED))
-        elif (": OK" in line or ": ERROR" in line) and (self._open or any(self._outputs)) and is_behind_text(line):
-            self._open.doubt("a reply stands behind other text on its line")
+
+    def _fail(self, is_certain: bool = False) -> None:
+        """Note that a program failed; if that `is_certain`, whatever replies later is of another one."""
+        self._latest, self._may_have_failed = None, False
+        if self._open:
+            self._open.has_error = True
+            if is_certain:
+                self._close()
+        elif not (self._failures.is_chained and self._outputs and self._outputs[-1].end == Output.FAILED):
+            self._outputs.append(Output(Output.FAILED))
+
+    def _retract(self) -> None:
+        """Take back the replies of the output that is being read: they are none."""
+        replies = self._open.replies
+        for node in sorted(replies.nodes()):
+            self._others.append(f"{node}: {'ERROR' if node in replies.errors else 'OK'}"[:_OTHERS_LENGTH])
+        self._open = Output()
+        if self._awaited:
+            self._awaited.spoil()
 
     def _close(self, claimed: int | None = None) -> None:
         """End the output that is being read; before its first reply, what was noted is of the next one."""
-        self._latest = None
-        self._open.close(self._question, claimed)
+        self._latest, self._may_have_failed = None, False
+        if claimed is not None:
+            claimed = self._side_by_side.claim(self._open, claimed, self._outputs)
+        self._open.close(self._question, self._assumed, claimed)
         if self._open:
             self._outputs.append(self._open)
             self._open = Output()

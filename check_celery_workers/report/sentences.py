@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from check_celery_workers.duration import duration
 from check_celery_workers.expected.inventory import Inventory
@@ -11,6 +11,7 @@ from check_celery_workers.judgement.metrics import Row
 from check_celery_workers.node import Group, index_of, natural, node_name, printable
 from check_celery_workers.replies.output import Replies
 from check_celery_workers.replies.question import ACTIVE, LENGTHS, STATS, Question
+from check_celery_workers.replies.quote import quotable
 from check_celery_workers.threshold import Threshold
 
 _NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
@@ -28,6 +29,8 @@ _NOBODY_OVER_BROKER = (
 )
 _EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
 
+# So many findings of one kind are named in the status line, up to this length of it.
+_MOST_NAMED, _MOST_LINE = 2, 200
 # No more lines of one kind than this can fit.
 MOST_LINES = 400
 
@@ -40,26 +43,41 @@ _VERBS = {"malfunctioning": "was malfunctioning, ", "queues": "", "backlog": ""}
 
 
 def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok: bool) -> str:
-    """Return what is wrong, the worst first, and its name if there is only one finding.
+    """Return what is wrong, the worst first, and one or two names of each kind: a pager shows no more.
 
     problems: the metrics that are not zero or that alert, with their values, the worst first
     ok: the state is OK, so that the workers online lead
     """
     parts = [_online(comparison)] if ok else []
+    names = [""] * len(parts)
     # Use a noun only once, but those that might be taken for others.
     used = {"worker"} if ok else set()
     for row, value in problems:
-        for count, noun, state in row.phrases_of(comparison, value):
+        for count, noun, state, found in row.phrases_of(comparison, value):
             words = f"{count:,}" if noun in used else count_of(count, noun)
             if state == "missing" and noun == "worker" and not ok:
                 expected = comparison.inventory.least_workers
                 words = f"{count:,} of {expected:,}" if noun in used else _of(count, expected)
             used |= {noun} - {"server", "beat"}
             parts.append(f"{words} {state}")
-    line = ", ".join(parts)
-    if len(comparison.findings) == 1:
-        line += f": {subject(comparison.findings[0])}"
+            named = _in_order(found) if len(found) <= _MOST_NAMED else []
+            names.append(", ".join(printable(one.name) if noun == "server" else subject(one) for one in named))
+    line = _named(parts, names, alone=len(parts) == 1 + ok)
+    while len(line) > _MOST_LINE and any(names):
+        names[max(place for place, own in enumerate(names) if own)] = ""
+        line = _named(parts, names, alone=len(parts) == 1 + ok)
     return f"{line}, the status text was empty" if comparison.inquiry.is_blank else line
+
+
+def _named(parts: Sequence[str], names: Sequence[str], alone: bool) -> str:
+    """Return the parts of the status line with the names of each: behind a colon if there is one alone."""
+    form = "{}: {}" if alone else "{} ({})"
+    return ", ".join(form.format(part, own) if own else part for part, own in zip(parts, names))
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    # Patterns stay in the order in which they take workers.
+    return sorted(findings, key=lambda one: (one.kind, natural("" if one.kind == Finding.PATTERN else one.name)))
 
 
 def _online(comparison: Comparison) -> str:
@@ -105,7 +123,7 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
 
 
 _CAUSES: dict[str, Callable[..., str]] = {
-    Cause.ERROR: lambda: "it answered ERROR",
+    Cause.ERROR: lambda said: f"it answered {quotable(said, 150) if said else 'ERROR'}",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
     Cause.SILENT: lambda question: f"it did not answer to {question.name}",
     Cause.OVERDUE: lambda task, seconds, count: (
@@ -113,8 +131,9 @@ _CAUSES: dict[str, Callable[..., str]] = {
         + (f", {count:,} tasks over their limit" if count > 1 else "")
     ),
     Cause.OFF_LIMIT: lambda number, limit: f"{number:,} instead of {limit.wanted(number)}",
-    Cause.CONSUMERS: lambda number, limit: (
-        f"is consumed by {count_of(number, 'worker')} instead of {limit.wanted(number)}"
+    Cause.CONSUMERS: lambda number, limit, is_assumed: (
+        f"has {count_of(number, 'consumer')} instead of {limit.wanted(number)}"
+        + (", or this is not what inspect active_queues prints" if is_assumed else "")
     ),
     Cause.BACKLOG: lambda number, crossed: f"has a backlog of {count_of(number, 'task')}, {_off(crossed, number)}",
     Cause.NOT_THERE: lambda: "does not exist",

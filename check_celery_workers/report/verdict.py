@@ -23,7 +23,10 @@ _ORDER = [row.label for row in ROWS]
 
 
 class Verdict:
-    """What a check says."""
+    """What a check says.
+
+    ends_as: the state that is shown; where UNKNOWN is to end as another, that one
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- all that a verdict consists of
         self,
@@ -33,7 +36,8 @@ class Verdict:
         perfdata: Sequence[str] = (),
         explanations: Sequence[str] = (),  # how each state came about, a line each
     ) -> None:
-        self.state, self.status_line, self.comparison = state, status_line, comparison
+        self.state = self.ends_as = state
+        self.status_line, self.comparison = status_line, comparison
         self.perfdata, self.explanations = perfdata, explanations
 
     def output(self, verbose: int = 0, raw: str = "") -> str:
@@ -41,7 +45,7 @@ class Verdict:
 
         Perfdata are on the first line: NRPE may cut at 1 KiB. Those who are silent are the findings of an UNKNOWN.
         """
-        top = " | ".join(filter(None, (f"{NAME} {self.state} - {self.status_line}", " ".join(self.perfdata))))
+        top = " | ".join(filter(None, (f"{NAME} {self.ends_as} - {self.status_line}", " ".join(self.perfdata))))
         is_unknown = self.state == "UNKNOWN"
         findings, doubts = list[Finding](), list[str]()
         if self.comparison and is_unknown:
@@ -84,6 +88,8 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     """
     if doubt.question and not doubt.problem:
         return sentences.untold(doubt.question, doubt.silent, comparison)
+    if _nobody_answered(comparison) and not doubt.question:
+        return _why_nobody(doubt, comparison)
     words = doubt.problem
     silent = _silent(doubt, comparison)
     expected, replied = comparison.inventory.least_workers, comparison.replies.count
@@ -104,9 +110,23 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     return f"{words}: {doubt.reason}" if doubt.reason else words
 
 
+def _nobody_answered(comparison: Comparison) -> bool:
+    return not (comparison.replies.count or comparison.beats)
+
+
+def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
+    """Return the reason, or else what is wrong: "The module shop was not found (celery ended with exit status 2)"."""
+    failure = comparison.inquiry.asked[0].texts[-1].failure
+    if doubt.reason:
+        return f"{doubt.reason} ({failure})" if failure else doubt.reason
+    noun = "beat" if comparison.inventory.only_beats_are_expected else "worker"
+    return f"{doubt.problem}, no {noun} had answered" if doubt.counts else doubt.problem
+
+
 def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
     """Return those of whom nobody can know whether they are missing, as findings."""
-    if not doubt.counts:
+    if not doubt.counts or (_nobody_answered(comparison) and not doubt.question):
+        # That all of them are silent says nothing.
         return []
     if doubt.question:
         noun = "beat" if doubt.question is PING else "worker"

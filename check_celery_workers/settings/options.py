@@ -154,6 +154,8 @@ def _add_asking(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
+    state = "the state to end with if the workers cannot be judged, instead of UNKNOWN"
+    add("--unknown-as", choices=("warning", "critical"), help=state)
     baseline = "print the lines for --expect-file that describe what is online now, and exit 0"
     add("--baseline", action="store_true", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")

@@ -14,6 +14,7 @@ from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import NEEDED_FOR, has_placeholder, is_given
 from check_celery_workers.settings.options import GRACE, REPLY, SETTLE, parser
+from check_celery_workers.sources.stream import decode
 from check_celery_workers.threshold import Threshold
 
 # Words of a status command that somebody wrote without the -- before it.
@@ -36,6 +37,7 @@ class Settings(argparse.Namespace):
     broker: str | None  # a URL, the path of a file, or "env"
     reply_timeout: float  # in seconds
     stall_limit: float | None  # in seconds
+    unknown_as: str | None  # "warning" or "critical"
     started_after: list[str]  # as written
     started_grace: float  # in seconds
     numbered_from: int | None  # the first index of COUNT workers; None: as the replies show
@@ -51,7 +53,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         if argument.endswith("--") and re.fullmatch("-[a-zA-Z]+--|--[a-z-]+=--", argument):
             raise UsageError(f"{argument}: -- is not a value (see --help)")
     # Names are compared as UTF-8, whatever the locale has made of them.
-    own = [os.fsencode(argument).decode("utf-8", "surrogateescape") for argument in own]
+    own = [decode(os.fsencode(argument)) for argument in own]
     forgotten = next((word for word in own if not command and word.rpartition("/")[2] in _COMMANDS), None)
     try:
         settings = parser().parse_intermixed_args(own, Settings())

@@ -12,15 +12,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from check_celery_workers.errors import CannotJudge, EndedBadly, SourceError
+from check_celery_workers.errors import CannotJudge, EndedBadly, SaidNothing, SourceError
 from check_celery_workers.node import printable
 from check_celery_workers.sources.signals import Signals, pipe
 from check_celery_workers.sources.stream import CHUNK, LONGEST_LINE, Lines, Source, until
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
-# For how many seconds a child may write on when the command itself has ended.
-_LATE = 0.5
 # Ends a process group when its standard input ends, that is, when the plugin does.
 _GUARD = 'read -r _; kill -INT -"$1"; sleep 1; kill -KILL -"$1"'
 
@@ -32,8 +30,6 @@ class Command(Source):
     SIGINT alone, and whoever started the plugin may have ignored it. PYTHONUNBUFFERED=1 is set, because Celery before 5
     does not flush what it prints into a pipe.
     """
-
-    ends_by_itself = True
 
     def __init__(self, argv: Sequence[str], deadline: float, bodies_follow: bool = False) -> None:
         """`deadline` is a time of `time.monotonic`, in seconds; for `bodies_follow` see Source."""
@@ -56,7 +52,9 @@ class Command(Source):
                 )
             except OSError as error:
                 name = os.devnull if error.filename == os.devnull and error.errno == errno.ENOENT else self._name
-                raise CannotJudge(f"{name} cannot be started: {error.strerror}") from None
+                lacking = _interpreter(self._argv[0]) if error.errno == errno.ENOENT else ""
+                why = f"its interpreter {lacking} is not there" if lacking else error.strerror
+                raise CannotJudge(f"{name} cannot be started: {why}") from None
             cleanup.callback(self._stop)
             with contextlib.suppress(OSError):
                 _start_guard(self._process.pid, guard)
@@ -68,45 +66,62 @@ class Command(Source):
         self._cleanup.close()
         self._raise_if_ending()
 
-    def settle(self, seconds: float) -> None:
-        """Stop reading this many seconds from now."""
-        self._settled = time.monotonic() + seconds
-
     def __iter__(self) -> Iterator[str]:
         """Yield text of whole lines, of standard output and standard error, as it comes.
 
         Raises EndedBadly if its exit status is not 0, SourceError at the deadline, CannotJudge at a signal to end.
         """
+        said = False
+        for text in self._texts():
+            said = said or not (text.isspace() or not text)
+            yield text
+        if self.was_stopped:
+            return
+        self._raise_if_failed()
+        if not said:
+            raise SaidNothing(f"{self._name} said nothing, and Celery always says something")
+
+    def settle(self, seconds: float) -> None:
+        """Stop reading this many seconds from now."""
+        self._settled = time.monotonic() + seconds
+
+    def _texts(self) -> Iterator[str]:
+        """Yield what it prints until it is enough, its output ends or the deadline comes."""
         lines = {self._stdout: Lines(LONGEST_LINE), self._stderr: Lines(_LONGEST_ERROR_LINE, keep_end=True)}
         poll = select.poll()
         for fd in (self._signals.fd, *lines):
             poll.register(fd, select.POLLIN)
-        late = math.inf
         while True:
-            poll.poll(until(min(self._deadline, self._settles(lines), late)))
+            poll.poll(until(min(self._deadline, self._settles(lines))))
             self._signals.drain()
             self._raise_if_ending()
             # Asked before the pipes are read, to the end of what it printed.
-            if late == math.inf and self._process.poll() is not None:
-                late = time.monotonic() + _LATE
+            self.has_ended = self._process.poll() is not None
             yield from _read(lines, poll)
+            if self.has_ended:
+                # Who reads may have enough.
+                yield ""
             now = time.monotonic()
-            if late < math.inf:
-                # Its children may write on for a moment, or hold the pipes open for ever.
-                if not lines or now >= min(self._deadline, self._settled, late):
-                    break
-            elif now >= self._settles(lines):
+            if self.has_ended and (not lines or now >= self._settled):
+                break
+            if now >= self._settles(lines):
+                self.was_stopped = True
                 return
-            elif now >= self._deadline:
-                raise SourceError(f"{self._name} did not end before the timeout")
+            if now >= self._deadline:
+                self._raise_at_deadline()
         for pending in lines.values():
             yield pending.rest()
-        self._raise_if_failed()
 
     def _settles(self, lines: Mapping[int, Lines]) -> float:
         """Return when to stop reading: not in a line that has begun, since the list of a worker may go on in it."""
         printed = lines.get(self._stdout)
         return math.inf if printed and printed.size else self._settled
+
+    def _raise_at_deadline(self) -> None:
+        if not self.has_ended:
+            raise SourceError(f"{self._name} did not end before the timeout")
+        self._raise_if_failed()
+        raise SourceError(f"{self._name} ended, but something that it started did not before the timeout")
 
     def _raise_if_failed(self) -> None:
         code = self._process.returncode
@@ -152,6 +167,20 @@ class Command(Source):
             poll.poll(20)
             self._signals.drain()
         return False
+
+
+def _interpreter(program: str) -> str:
+    """Return what the first line of a script that is there wants it to be run by, "" if it is not there."""
+    from shutil import which
+
+    try:
+        with open(program if "/" in program else which(program) or program, "rb") as script:  # noqa: PTH123 -- slow
+            first = script.readline(1000)
+    except OSError:
+        return ""
+    return (
+        printable(first[2:].split()[0].decode("utf-8", "replace")) if first[:2] == b"#!" and first[2:].split() else ""
+    )
 
 
 def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from check_celery_workers.sources.stream import is_writable
+
 
 class Progress:
     """Keeps the beginning of the text in `raw`, and shows a line on a terminal. A context manager that clears it."""
@@ -33,6 +35,7 @@ class Progress:
 
     def show(self, line: str) -> None:
         """Show this instead of what was shown."""
-        if self._shows:
+        # A terminal that is stopped takes nothing.
+        if self._shows and is_writable(2, 0.0):
             with suppress(OSError):
                 os.write(2, f"\r\x1b[K{line}".encode())

@@ -10,7 +10,7 @@ from check_celery_workers.expected.awaited import Awaited
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.replies.doubt import doubt_about
 from check_celery_workers.replies.inquiry import Inquiry, Text
-from check_celery_workers.replies.question import LENGTHS, PING, Question
+from check_celery_workers.replies.question import ACTIVE, LENGTHS, PING, Question
 from check_celery_workers.replies.text import TextReader
 from check_celery_workers.sources.progress import Progress
 from check_celery_workers.sources.stream import Source
@@ -71,22 +71,34 @@ class Reader:
 class TextSource:
     """Asks by reading text: what a Reader needs to ask."""
 
-    def __init__(self, open_source: Callable[[Question | None], Source], progress: Progress | None = None) -> None:
-        """Read what `open_source` gives for a question; `progress` notes each text as it comes."""
-        self._open, self._progress = open_source, progress
+    def __init__(
+        self,
+        open_source: Callable[[Question | None], Source],
+        progress: Progress | None = None,
+        assumed: Question = ACTIVE,
+    ) -> None:
+        """Read what `open_source` gives for a question; `progress` notes each text as it comes.
+
+        assumed: what was asked where the text does not say so, since nobody listed anything
+        """
+        self._open, self._progress, self._assumed = open_source, progress, assumed
 
     def ask(self, question: Question | None, awaited: Awaited | None, settle: float | None) -> Text:
         """Return the text that answers the question; for `awaited` and `settle` see Reader. Raises CannotJudge."""
-        reader = TextReader(question, awaited)
+        reader = TextReader(question, awaited, self._assumed)
         source = self._open(question)
         failure = seen = None
         try:
             with source:
-                for text in source:
-                    reader.feed(text)
-                    if self._progress:
-                        self._progress.note(text)
+                for piece in source:
+                    if piece:
+                        reader.feed(piece)
+                    if piece and self._progress:
+                        self._progress.note(piece)
                         self._progress.count(*((awaited.replied, awaited.expected) if awaited else (0, 0)))
+                    if source.has_ended and reader.is_whole:
+                        source.settle(0.0)
+                        continue
                     # A reply has arrived when the lines below it have.
                     arrived = not (reader.awaits_body and source.bodies_follow)
                     if settle is None or not awaited or awaited.missing or not arrived:
@@ -96,7 +108,9 @@ class TextSource:
                         source.settle(max(settle, _GRACE) if reader.awaits_body or reader.is_listing else settle)
         except SourceError as error:
             failure = error
-        return reader.finish(failure, whole=source.ends_by_itself and failure is None)
+        text = reader.finish(failure, whole=source.was_stopped, ended_well=source.has_ended and not failure)
+        text.is_recoded = source.is_recoded
+        return text
 
 
 def _awaited(question: Question | None, inventory: Inventory | None, inquiry: Inquiry) -> Awaited | None:

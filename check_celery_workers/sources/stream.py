@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from check_celery_workers.errors import CannotJudge, SourceError
 from check_celery_workers.node import printable
 
 CHUNK = 1 << 18
+# What Windows begins a text with.
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 100
 # The JSON of a million workers is one line of 50 MB.
 LONGEST_LINE = 64 << 20
 
@@ -18,7 +21,9 @@ LONGEST_LINE = 64 << 20
 class Source:
     """Where status text comes from: a context manager, to be read once."""
 
-    ends_by_itself = False  # the end of the text is where it should be, if no SourceError is raised
+    has_ended = False  # what prints the text has ended, though somebody may still hold it open
+    was_stopped = False  # it was not read to its end, since it was enough
+    is_recoded = False  # not all of it was UTF-8, so that names may be others than they look
     bodies_follow = False  # every node of the text is known to have a line below it
 
     def __enter__(self) -> Source:
@@ -58,9 +63,13 @@ class Stream(Source):
             except OSError as error:
                 raise CannotJudge(f"{self._name} cannot be read: {error.strerror}") from None
             if not data:
-                yield lines.rest()
+                rest = lines.rest()
+                self.is_recoded = lines.is_recoded
+                yield rest
                 return
-            yield lines.feed(data)
+            text = lines.feed(data)
+            self.is_recoded = lines.is_recoded
+            yield text
             lines.check()
             if time.monotonic() >= self._deadline:
                 break
@@ -87,11 +96,22 @@ class Lines:
     def __init__(self, longest: int, keep_end: bool = False) -> None:
         """For a line longer than `longest` bytes, keep only its end or let `check` raise SourceError."""
         self._longest, self._keep_end = longest, keep_end
+        self.is_recoded = False  # whether some of it was not UTF-8
+        self._decode_utf16: Callable[[bytes], str] | None = None
+        self._is_begun = False
         self._started: list[bytes] = []
         self.size = 0  # of the line that has begun
 
     def feed(self, data: bytes) -> str:
         """Return the lines that this completes, "" for none."""
+        if not self._is_begun:
+            self._is_begun = True
+            if data.startswith(_UTF16) and b"\0" in data[:_SAMPLE]:
+                from codecs import getincrementaldecoder
+
+                self._decode_utf16 = getincrementaldecoder("utf-16")("replace").decode
+        if self._decode_utf16:
+            data = self._decode_utf16(data).encode("utf-8", "replace")
         whole, newline, rest = data.rpartition(b"\n")
         if newline:
             whole = b"".join((*self._started, whole, newline))
@@ -102,7 +122,7 @@ class Lines:
         if self.size > self._longest and self._keep_end:
             self._started = [b"".join(self._started)[-self._longest :]]
             self.size = self._longest
-        return _decode(whole)
+        return self._decode(whole)
 
     def check(self) -> None:
         """Raise SourceError if the line that has begun is longer than any status text."""
@@ -111,12 +131,28 @@ class Lines:
 
     def rest(self) -> str:
         """Return the last line, which no newline ends."""
-        return _decode(b"".join(self._started))
+        return self._decode(b"".join(self._started))
+
+    def _decode(self, text: bytes) -> str:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            self.is_recoded = True
+            return decode(text)
 
 
-def _decode(text: bytes) -> str:
-    """Decode UTF-8; every other byte stays distinct, so that names compare exactly."""
-    return text.decode("utf-8", "surrogateescape")
+def decode(text: bytes) -> str:
+    """Decode UTF-8, and each byte that is not of UTF-8 as Latin-1."""
+    escaped = text.decode("utf-8", "surrogateescape")
+    # The escape of a byte is 0xDC00 above it.
+    return escaped.translate({0xDC00 + byte: byte for byte in range(0x80, 0x100)})
+
+
+def is_writable(fd: int, deadline: float) -> bool:
+    """Wait until somebody takes some bytes there, at most until the deadline; return whether somebody does."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return any(event & (select.POLLOUT | select.POLLERR) for _, event in poll.poll(until(deadline)))
 
 
 def until(deadline: float) -> float:

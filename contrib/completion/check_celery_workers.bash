@@ -7,7 +7,7 @@
 
 
 
-_shtab_check_celery_workers_option_strings=(-e --expect -f --expect-file --queue --backlog-warning --backlog-critical --beat --task-limit --stall-limit --started-after --started-grace --ignore --first-index -w --warning -c --critical --malfunctioning-warning --malfunctioning-critical --duplicate-warning --duplicate-critical --queues-warning --queues-critical --unexpected-warning --unexpected-critical --missing-servers-warning --missing-servers-critical --unexpected-servers-warning --unexpected-servers-critical --broker --broker-options --reply-timeout -t --timeout --settle --wait --attempts --no-command --baseline -q --quiet -v --verbose -h --help -V --version)
+_shtab_check_celery_workers_option_strings=(-e --expect -f --expect-file --queue --backlog-warning --backlog-critical --beat --task-limit --stall-limit --started-after --started-grace --ignore --first-index -w --warning -c --critical --malfunctioning-warning --malfunctioning-critical --duplicate-warning --duplicate-critical --queues-warning --queues-critical --unexpected-warning --unexpected-critical --missing-servers-warning --missing-servers-critical --unexpected-servers-warning --unexpected-servers-critical --broker --broker-options --reply-timeout -t --timeout --settle --wait --attempts --no-command --unknown-as --baseline -q --quiet -v --verbose -h --help -V --version)
 
 _shtab_check_celery_workers__f_COMPGEN=_shtab_compgen_files
 _shtab_check_celery_workers___expect_file_COMPGEN=_shtab_compgen_files
@@ -15,6 +15,7 @@ _shtab_check_celery_workers___broker_COMPGEN=_shtab_compgen_files
 _shtab_check_celery_workers___broker_options_COMPGEN=_shtab_compgen_files
 
 _shtab_check_celery_workers___first_index_choices=(auto 0 1)
+_shtab_check_celery_workers___unknown_as_choices=(warning critical)
 
 _shtab_check_celery_workers_pos_0_nargs='*'
 _shtab_check_celery_workers___wait_nargs=0

@@ -273,7 +273,9 @@ def show(stage: Stage) -> None:
 
     say("\n# Nobody consumes from the queue that a new release uses: --queue shows it.")
     stage.type(
-        f"check_celery_workers -f celery_workers --queue invoices {ASK}", CRITICAL, "Queue invoices is consumed by "
+        f"check_celery_workers -f celery_workers --queue invoices {ASK}",
+        CRITICAL,
+        "Queue invoices has 0 consumers instead of ",
     )
 
     say("\n# A task waits there: --backlog-critical shows it.")

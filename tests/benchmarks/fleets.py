@@ -64,13 +64,13 @@ def other_fleets(directory: Path, usual: Fleet, workers: int) -> Iterator[Fleet]
         f"{workers:,} workers, all missing",
         write_text(directory / "text-lone", 1, lambda _: lone),
         usual.expected,
-        f"CELERY WORKERS CRITICAL - {workers:,} of {workers:,} workers missing, 1 unexpected | ",
+        f"CELERY WORKERS CRITICAL - {workers:,} of {workers:,} workers missing, 1 unexpected (server elsewhere) | ",
     )
     yield Fleet(
         f"{workers:,} workers, all unexpected",
         usual.text,
         write_expected(directory / "expected-lone", [lone]),
-        f"CELERY WORKERS CRITICAL - 1 of 1 worker missing, {workers:,} unexpected | ",
+        f"CELERY WORKERS CRITICAL - 1 of 1 worker missing (server elsewhere), {workers:,} unexpected | ",
     )
     servers = workers // PER_SERVER
     patterns = (f"worker-*@{_server(i)}={PER_SERVER}" for i in range(0, servers, 2))

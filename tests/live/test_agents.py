@@ -52,10 +52,12 @@ def test_checkmk(tmp_path: Path, fleet: Fleet, way: str) -> None:
     # The agent evaluates the command within quotes, and again without.
     well, ill = check_both(fleet, "bash", f'run() {{ eval "$*"; }}; eval "run \'{command}\'"')
     assert (well.headline, well.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
-    assert ill.headline == "CELERY WORKERS CRITICAL - 1 of 6 workers missing, 1 queue short"
+    assert ill.headline == (
+        "CELERY WORKERS CRITICAL - 1 of 6 workers missing (worker-3@app1), 1 queue short of consumers (celery)"
+    )
     assert ill.findings == [
         "Worker worker-3@app1 was missing",
-        "Queue celery is consumed by 5 workers instead of at least 6",
+        "Queue celery has 5 consumers instead of at least 6",
     ]
     assert ill.code == CRITICAL
 

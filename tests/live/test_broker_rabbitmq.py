@@ -184,7 +184,7 @@ def test_unknown_who_may_not_come_in(shop: Shop, user: str, password: str, vhost
 def test_crit_no_worker_has_ever_listened_there(shop: Shop) -> None:
     numbers = perfdata(missing="3;;0;0;3", online="0;;;0", missing_servers="2;;;0", time="0.5s;;;0")
     assert ask_as(shop.url(vhost="empty"), *EXPECTED) == Outcome(
-        f"CELERY WORKERS CRITICAL - 3 of 3 workers missing | {numbers}\n"
+        f"CELERY WORKERS CRITICAL - 3 of 3 workers missing: server serverA, server serverB | {numbers}\n"
         "Server serverA was missing, accounts for 2 missing workers\n"
         "Server serverB was missing, accounts for 1 missing worker: celery@serverB\n"
         "The broker has no exchange celery.pidbox: since it was started, no worker has listened on this virtual host\n",
@@ -350,7 +350,7 @@ def test_crit_a_queue_does_not_exist_and_the_others_are_measured(shop: Shop) -> 
     with filled(shop.url(), kombu.Queue("bills", durable=False), 7):
         options = (word for name in names for word in ("--backlog-critical", name))
         assert ask(*EXPECTED, "--broker", shop.url(), *options) == Outcome(
-            f"CELERY WORKERS CRITICAL - 2 queues do not exist | {numbers}\n"
+            f"CELERY WORKERS CRITICAL - 2 queues do not exist: attic, cellar | {numbers}\n"
             "Queue attic does not exist\n"
             "Queue cellar does not exist\n",
             CRITICAL,
@@ -416,9 +416,9 @@ SCENES = [
     pytest.param(
         (*EXPECTED, "--queue", "emails=3", "--queue", "letters=4"),
         Outcome(
-            "CELERY WORKERS CRITICAL - 1 queue short: letters | "
+            "CELERY WORKERS CRITICAL - 1 queue short of consumers: letters | "
             + perfdata(missing="0;;0;0;3", online="3;;;0", queues="1;;0;0", time="0.5s;;;0")
-            + "\nQueue letters is consumed by 3 workers instead of 4\n",
+            + "\nQueue letters has 3 consumers instead of 4\n",
             CRITICAL,
         ),
         id="a queue is short of consumers",
@@ -426,9 +426,9 @@ SCENES = [
     pytest.param(
         (*EXPECTED, "--queue", "bills"),
         Outcome(
-            "CELERY WORKERS CRITICAL - 1 queue short: bills | "
+            "CELERY WORKERS CRITICAL - 1 queue short of consumers: bills | "
             + perfdata(missing="0;;0;0;3", online="3;;;0", queues="1;;0;0", time="0.5s;;;0")
-            + "\nQueue bills is consumed by 0 workers instead of at least 1\n",
+            + "\nQueue bills has 0 consumers instead of at least 1\n",
             CRITICAL,
         ),
         id="nobody consumes from a queue",

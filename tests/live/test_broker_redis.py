@@ -303,7 +303,7 @@ def test_crit_least_rights_and_somebody_is_missing(site: Site) -> None:
         queues="0;;0;0",
     )
     assert said == Outcome(
-        f"CELERY WORKERS CRITICAL - 1 of 3 workers missing, 1 beat missing | {values}\n"
+        f"CELERY WORKERS CRITICAL - 1 of 3 workers missing (server b), 1 beat missing (celerybeat@a) | {values}\n"
         "Server b was missing, accounts for 1 missing worker: nobody@b\n"
         "Beat celerybeat@a was missing\n"
         "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
@@ -451,7 +451,7 @@ def test_backlogs_of_queues_that_nobody_consumes_from(site: Site) -> None:
         queues="0;;0;0",
     )
     assert said == Outcome(
-        f"CELERY WORKERS CRITICAL - 2 queues backed up | {values}\n"
+        f"CELERY WORKERS CRITICAL - 2 queues backed up: emails, letters | {values}\n"
         "Queue emails has a backlog of 7 tasks, more than 5\n"
         "Queue letters has a backlog of 3 tasks, more than 2\n",
         CRITICAL,

@@ -173,10 +173,10 @@ def test_crit_a_task_runs_too_long(fleet: Fleet) -> None:
 def test_crit_a_queue_is_short_of_consumers(fleet: Fleet) -> None:
     # A consumer that is lacking is waited for, as a worker is.
     assert both(fleet, *EXPECTED, "--queue", "celery=4", "--queue", "emails", waits=True) == Outcome(
-        "CELERY WORKERS CRITICAL - 2 queues short | "
+        "CELERY WORKERS CRITICAL - 2 queues short of consumers: celery, emails | "
         f"{perfdata(missing='0;;0;0;3', online='3;;;0', queues='2;;0;0', time=TIME)}\n"
-        "Queue celery is consumed by 3 workers instead of 4\n"
-        "Queue emails is consumed by 0 workers instead of at least 1\n",
+        "Queue celery has 3 consumers instead of 4\n"
+        "Queue emails has 0 consumers instead of at least 1\n",
         CRITICAL,
     )
 

@@ -148,8 +148,7 @@ def test_unknown_what_would_read_the_replies_is_not_installed(redis: Redis, seri
         said = at_the_timeout(lambda seconds: check(*ask, seconds, env={"PYTHONPATH": str(tmp_path)}), "install")
     assert said == Outcome(
         f"CELERY WORKERS UNKNOWN - a reply is written in application/x-{serializer}, install {package} to read it, "
-        "0 of 1 workers had answered, no answer from w@a\n"
-        "Server a had not answered, accounts for 1 worker: w@a\n",
+        "no worker had answered\n",
         UNKNOWN,
     )
 
@@ -281,8 +280,7 @@ def test_unknown_a_reply_that_is_broken(redis: Redis, text: bytes, reason: str) 
 def lost(reason: str) -> Outcome:
     """Return the outcome where w@a is expected, and its reply says nothing."""
     return Outcome(
-        f"CELERY WORKERS UNKNOWN - {reason}, 0 of 1 workers had answered, no answer from w@a\n"
-        "Server a had not answered, accounts for 1 worker: w@a\n",
+        f"CELERY WORKERS UNKNOWN - {reason}, no worker had answered\n",
         UNKNOWN,
     )
 
@@ -431,8 +429,9 @@ def test_ok_beat_alone(beats: Fleet) -> None:
 
 def test_crit_another_beat_is_expected(beats: Fleet) -> None:
     ask = (beats.broker, "--beat", "celerybeat@z", "--reply-timeout")
-    assert at_the_timeout(lambda seconds: check(*ask, seconds), "1 beat missing, 1 beat unexpected") == Outcome(
-        "CELERY WORKERS CRITICAL - 1 beat missing, 1 beat unexpected | "
+    words = "1 beat missing (celerybeat@z), 1 beat unexpected (celerybeat@a)"
+    assert at_the_timeout(lambda seconds: check(*ask, seconds), words) == Outcome(
+        f"CELERY WORKERS CRITICAL - {words} | "
         f"{perfdata(missing='1;;0;0;2', online='2;;;0', unexpected='1;0;;0', time=TIME)}\n"
         "Beat celerybeat@z was missing\n"
         "Beat celerybeat@a was unexpectedly present\n"

@@ -41,11 +41,11 @@ exit code 0
 
 # One worker is killed.
 $ kill -KILL N   # worker-2@app1
-{CHECK}CELERY WORKERS CRITICAL - 1 of 6 workers missing, 1 queue short\
+{CHECK}CELERY WORKERS CRITICAL - 1 of 6 workers missing (worker-2@app1), 1 queue short of consumers (celery)\
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;6 missing_servers=0;;;0 online=5;;;0 queues=1;;0;0 time=Ns;;;0\
  unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker worker-2@app1 was missing
-Queue celery is consumed by 2 workers instead of at least 3
+Queue celery has 2 consumers instead of at least 3
 exit code 2
 
 # It is started again, and so is a worker that nobody expects.
@@ -94,10 +94,10 @@ exit code 2
 
 # Nobody consumes from the queue that a new release uses: --queue shows it.
 $ check_celery_workers -f celery_workers --queue invoices {ASK}
-CELERY WORKERS CRITICAL - 1 queue short: invoices\
+CELERY WORKERS CRITICAL - 1 queue short of consumers: invoices\
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=6;;;0 queues=1;;0;0\
  time=Ns;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
-Queue invoices is consumed by 0 workers instead of at least 1
+Queue invoices has 0 consumers instead of at least 1
 exit code 2
 
 # A task waits there: --backlog-critical shows it.

@@ -57,15 +57,15 @@ STOPPED_CHILD = outcome(
 )
 WRONG_QUEUE = outcome(
     CRITICAL,
-    "CELERY WORKERS CRITICAL - 1 queue short: orders",
-    "Queue orders is consumed by 1 worker instead of at least 2",
+    "CELERY WORKERS CRITICAL - 1 queue short of consumers: orders",
+    "Queue orders has 1 consumer instead of at least 2",
     queues="1;;0;0",
 )
 NO_QUEUE = outcome(
     CRITICAL,
-    "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short",
+    "CELERY WORKERS CRITICAL - 1 worker malfunctioning (mail@b), 1 queue short of consumers (emails)",
     "Worker mail@b was malfunctioning, it consumes from no queue",
-    "Queue emails is consumed by 0 workers instead of at least 1",
+    "Queue emails has 0 consumers instead of at least 1",
     malfunctioning="1;;0;0",
     queues="1;;0;0",
 )

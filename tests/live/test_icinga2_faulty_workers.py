@@ -64,8 +64,8 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
         fleet.cancel_consumer("worker-1@app1", "orders")
         assert shown(icinga.result("app1", until=lambda result: result.state == CRITICAL)) == Result(
             CRITICAL,
-            "CELERY WORKERS CRITICAL - 1 queue short: orders ",
-            "Queue orders is consumed by 0 workers instead of at least 1",
+            "CELERY WORKERS CRITICAL - 1 queue short of consumers: orders ",
+            "Queue orders has 0 consumers instead of at least 1",
             expected(queues="1;;0;0"),
         )
 
@@ -73,9 +73,9 @@ def test_icinga_shows_a_short_queue_and_an_endless_task(tmp_path: Path, fleet: F
         both = icinga.result("app1", until=lambda result: "malfunctioning" in result.output)
         assert shown(both) == Result(
             CRITICAL,
-            "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short ",
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning (mail@app2), 1 queue short of consumers (orders) ",
             "Worker mail@app2 was malfunctioning, it has run proj.endless for AGE\n"
-            "Queue orders is consumed by 0 workers instead of at least 1",
+            "Queue orders has 0 consumers instead of at least 1",
             expected(malfunctioning="1;;0;0", oldest_task="AGE;;;0", queues="1;;0;0"),
         )
 

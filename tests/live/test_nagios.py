@@ -185,7 +185,9 @@ def test_nagios_checks_over_the_broker_through_nrpe_through_ssh_and_with_celery(
                 fleet.start("worker-3@app1", "celery@web-1")
             for host, ill in zip(HOSTS, verdicts):
                 assert int(ill["current_state"]) == CRITICAL
-                assert ill["plugin_output"] == "CELERY WORKERS CRITICAL - 2 of 6 workers missing"
+                assert ill["plugin_output"] == (
+                    "CELERY WORKERS CRITICAL - 2 of 6 workers missing: worker-3@app1, celery@web-*"
+                )
                 assert ill["long_plugin_output"].removesuffix(r"\n") == (
                     r"Worker worker-3@app1 was missing\n"
                     r"Pattern celery@web-* matched 1 worker instead of at least 2, accounts for 1 missing worker"

@@ -79,11 +79,11 @@ def test_crit_consumer_cancelled(site: Site) -> None:
     finally:
         site.fleet.add_consumer("w-2@a", "orders")
     assert said == Outcome(
-        "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short"
+        "CELERY WORKERS CRITICAL - 1 worker malfunctioning (w-2@a), 1 queue short of consumers (orders)"
         " | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;3 missing_servers=0;;;0"
         " online=3;;;0 queues=1;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
         "Worker w-2@a was malfunctioning, it consumes from no queue\n"
-        "Queue orders is consumed by 1 worker instead of 2\n",
+        "Queue orders has 1 consumer instead of 2\n",
         CRITICAL,
     )
 
@@ -96,11 +96,11 @@ def test_crit_one_killed(site: Site) -> None:
     finally:
         start_emails(site.fleet)
     assert said == Outcome(
-        "CELERY WORKERS CRITICAL - 1 of 3 workers missing, 1 queue short"
+        "CELERY WORKERS CRITICAL - 1 of 3 workers missing (server b), 1 queue short of consumers (emails)"
         " | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=1;;0;0;3 missing_servers=1;;;0"
         " online=2;;;0 queues=1;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
         "Server b was missing, accounts for 1 missing worker: mail@b\n"
-        "Queue emails is consumed by 0 workers instead of at least 1\n",
+        "Queue emails has 0 consumers instead of at least 1\n",
         CRITICAL,
     )
 

@@ -128,11 +128,11 @@ def test_crit_consumer_cancelled(fleet: Fleet) -> None:
     try:
         inspect = [*fleet.celery, "inspect", "active_queues", *PATIENT]
         assert check(fleet, inspect, *EXPECTED, "--queue", "celery=6") == (
-            "CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 queue short"
+            "CELERY WORKERS CRITICAL - 1 worker malfunctioning (celery@serverC), 1 queue short of consumers (celery)"
             " | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
             " online=6;;;0 queues=1;;0;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
             "Worker celery@serverC was malfunctioning, it consumes from no queue\n"
-            "Queue celery is consumed by 5 workers instead of 6\n"
+            "Queue celery has 5 consumers instead of 6\n"
             "exit code 2\n"
         )
     finally:
@@ -172,7 +172,7 @@ def test_crit_none_at_all() -> None:
 def test_unknown_broker_gone() -> None:
     with Fleet(broker="redis://127.0.0.1:1/0") as unreachable:
         assert check(unreachable, unreachable.status_command("-t", "1"), *EXPECTED) == (
-            "CELERY WORKERS UNKNOWN - no worker's answer in the status text: Error: Could not connect"
+            "CELERY WORKERS UNKNOWN - Error: Could not connect"
             " to the message broker. Please make sure your broker (e.g., RabbitMQ or Redis) is"
             " running and the connection settings are correct."
             " Reason: Error 111 connecting to 127.0.0.1:1. Connection refused.\n"
@@ -184,6 +184,5 @@ def test_unknown_no_such_app() -> None:
     celery = (sys.executable, "-m", "celery", "-A", "nosuchapp")
     with Fleet(celery=celery) as misconfigured:
         assert check(misconfigured, misconfigured.status_command("-t", "1"), *EXPECTED) == (
-            "CELERY WORKERS UNKNOWN - no worker's answer in the status text: The module nosuchapp was not found.\n"
-            "exit code 3\n"
+            "CELERY WORKERS UNKNOWN - The module nosuchapp was not found.\nexit code 3\n"
         )

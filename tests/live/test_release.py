@@ -79,8 +79,8 @@ def old(changed: Mapping[str, Path], *lines: str, of: int = 3, **others: str) ->
     numbers = perfdata(
         missing=f"0;;0;0;{of}", online=f"{of};;;0", malfunctioning=f"{count};;0;0", time="0.5s;;;0", **others
     )
-    what = f"1 worker malfunctioning: {next(iter(changed))}" if count == 1 else f"{count} workers malfunctioning"
-    first = f"CELERY WORKERS CRITICAL - {what} | {numbers}"
+    names = f": {', '.join(changed)}" if count <= 2 else ""
+    first = f"CELERY WORKERS CRITICAL - {count} worker{'s' * (count > 1)} malfunctioning{names} | {numbers}"
     findings = [
         f"Worker {node} was malfunctioning, it was started AGE ago, before {file} was changed AGE ago"
         for node, file in changed.items()

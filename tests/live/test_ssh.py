@@ -20,9 +20,9 @@ missing_servers=0;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;
 unexpected_servers=0;;;0
 """
 ILL = """\
-CELERY WORKERS CRITICAL - 2 of 8 workers missing | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=2;;0;0;8 \
-missing_servers=1;;;0 oldest_task=0.0s;;;0 online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 \
-unexpected_servers=0;;;0
+CELERY WORKERS CRITICAL - 2 of 8 workers missing: server lost, worker-0@app1 or worker-5@app1 | \
+duplicate=0;0;;0 malfunctioning=0;;0;0 missing=2;;0;0;8 missing_servers=1;;;0 oldest_task=0.0s;;;0 \
+online=6;;;0 queues=0;;0;0 time=0.5s;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Server lost was missing, accounts for 1 missing worker: celery@lost
 Worker worker-0@app1 or worker-5@app1 was missing
 """

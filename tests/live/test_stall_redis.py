@@ -422,7 +422,7 @@ def test_crit_a_worker_is_deaf_beside_one_that_works_off_the_same_queue(site: Si
     if other == "unexpected":
         values = figures(1, online=2, backlog="N", malfunctioning="1;;0;0", unexpected="1;0;;0")
         expected = Outcome(
-            f"CELERY WORKERS CRITICAL - 1 worker malfunctioning, 1 unexpected | {values}\n"
+            f"CELERY WORKERS CRITICAL - 1 worker malfunctioning (deaf@a), 1 unexpected (busy@a) | {values}\n"
             f"Worker deaf@a was malfunctioning, {cause}\n"
             "Worker busy@a was unexpectedly present\n",
             CRITICAL,
@@ -438,7 +438,7 @@ def test_crit_one_is_missing_beside_a_worker_that_is_deaf(site: Site) -> None:
         said = check(site.broker, "--reply-timeout", "1", expected=["deaf@a", "mail@b"])
     values = figures(2, online=1, backlog=5, missing="1;;0;0;2", missing_servers="1;;;0", malfunctioning="1;;0;0")
     assert said == Outcome(
-        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing, 1 malfunctioning | {values}\n"
+        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing (server b), 1 malfunctioning (deaf@a) | {values}\n"
         "Server b was missing, accounts for 1 missing worker: mail@b\n"
         f"Worker deaf@a was malfunctioning, {FIVE_WAIT}\n",
         CRITICAL,

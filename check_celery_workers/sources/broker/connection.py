@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
-from check_celery_workers.errors import CannotJudge, SourceError, Unreachable
+from check_celery_workers.errors import CannotJudge, SourceError, Unreachable, UsageError
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import Question
 from check_celery_workers.sources.broker.address import Address
@@ -43,7 +43,7 @@ try:
 
     from check_celery_workers.sources.broker import serializers
 except ImportError as error:
-    raise CannotJudge(f"--broker needs kombu, and {error.name or 'it'} is not installed: {_INSTALL}") from None
+    raise UsageError(f"--broker needs kombu, and {error.name or 'it'} is not installed: {_INSTALL}") from None
 
 
 class Connection:
@@ -56,7 +56,7 @@ class Connection:
         """
         if kombu.VERSION[:2] < OLDEST:
             oldest = ".".join(map(str, OLDEST))
-            raise CannotJudge(f"kombu {kombu.__version__} is too old, --broker needs {oldest} or later")
+            raise UsageError(f"kombu {kombu.__version__} is too old, --broker needs {oldest} or later")
         from kombu import compression
 
         # Workers compress no reply, and what somebody else has compressed may have any size.
@@ -184,7 +184,7 @@ class Connection:
         for scheme in address.schemes:
             if scheme.partition("+")[0] not in TRANSPORT_ALIASES:
                 # kombu would import it.
-                raise CannotJudge(f"kombu knows no broker {printable(scheme)}://")
+                raise UsageError(f"kombu knows no broker {printable(scheme)}://")
         if self._module == "redis":
             # Where it is not there, kombu stumbles over that.
             import_module("redis")
@@ -254,7 +254,7 @@ class Connection:
         except ImportError as error:
             reason = address.hide(str(error))
             install = _INSTALL if self._module == "redis" else f"pip install 'kombu[{self._module}]'"
-            raise CannotJudge(f"{address.shown} needs a package that is not installed ({reason}): {install}") from None
+            raise UsageError(f"{address.shown} needs a package that is not installed ({reason}): {install}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a library raises
             # redis-py adds its objects to what a Sentinel says, and AMQP which method was refused, if one was.
             said = str(error).partition(" : <")[0].removeprefix("(0, 0): ")
