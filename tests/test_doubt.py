@@ -227,7 +227,7 @@ def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
     assert outcome.output == (
         f"CELERY WORKERS CRITICAL - 1 of 2 workers missing: w@a | {numbers}\n"
         "Worker w@a was missing\n"
-        "In doubt: sh ended with exit status 1, 0 of 1 workers had answered to active, no answer from v@a: "
+        "In doubt: sh ended with exit status 1, 0 of 1 worker had answered to active, no answer from v@a: "
         "Error: broken\n"
     )
     assert outcome.code == CRITICAL

@@ -97,12 +97,13 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     if doubt.question is PING and silent:
         words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered to ping"
     elif doubt.question and silent:
-        words += f", {replied - len(silent):,} of {replied:,} workers had answered to {doubt.question.name}"
+        all_of_them = sentences.count_of(replied, "worker")
+        words += f", {replied - len(silent):,} of {all_of_them} had answered to {doubt.question.name}"
     elif doubt.counts and comparison.inventory.only_beats_are_expected:
         words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered"
     elif doubt.counts and expected:
         lacking = sum(finding.count for finding in silent if finding.noun == "worker")
-        words += f", {expected - lacking:,} of {expected:,} workers had answered"
+        words += f", {expected - lacking:,} of {sentences.count_of(expected, 'worker')} had answered"
     elif doubt.counts:
         words += f", {sentences.count_of(replied, 'worker')} had answered"
     if silent:
