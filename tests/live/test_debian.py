@@ -81,6 +81,7 @@ celery@web-1
 celery@web-2
 worker-1..4@app1
 queue celery=6..
+stall-limit 15s
 """
 
 
