@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import kombu
@@ -18,6 +20,7 @@ import pytest
 from brokers import Redis
 from celery import Celery  # type: ignore[import-untyped]
 from fleet import Fleet
+from kombu.pidbox import Mailbox
 from listening import GONE, Listening, listening
 from processes import DEADLINE, wait_for
 from proxy import Proxy
@@ -443,6 +446,95 @@ def test_crit_one_is_missing_beside_a_worker_that_is_deaf(site: Site) -> None:
         f"Worker deaf@a was malfunctioning, {FIVE_WAIT}\n",
         CRITICAL,
     )
+
+
+@pytest.mark.waiting
+def test_crit_one_is_missing_beside_a_worker_that_is_deaf_with_the_defaults(site: Site) -> None:
+    with site.waiting(celery=5):
+        said = run("deaf@a", "mail@b", "--stall-limit", "15s", "--broker", site.broker).timeless
+    values = figures(2, online=1, backlog=5, missing="1;;0;0;2", missing_servers="1;;;0", malfunctioning="1;;0;0")
+    assert said == Outcome(
+        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing (server b), 1 malfunctioning (deaf@a) | {values}\n"
+        "Server b was missing, accounts for 1 missing worker: mail@b\n"
+        f"Worker deaf@a was malfunctioning, {FIVE_WAIT.replace('2 s', '15 s')}\n",
+        CRITICAL,
+    )
+
+
+def test_crit_another_has_worked_off_one_of_its_queues(site: Site) -> None:
+    with site.waiting(a=3, b=2), working(site.broker) as fleet:
+        fleet.start("well@a", queues=["a"])
+        wait_for(lambda: not site.length("a"), "queue a is not empty")
+        said = check(site.broker, expected=["deaf@a", "well@a"])
+    assert said == stalls("it started no task for 2 s while 2 wait in queue b", "deaf@a", count=2, backlog=2)
+
+
+def test_crit_a_worker_that_shuts_down_is_missing_and_no_stall(broker: str) -> None:
+    with working(broker) as fleet:
+        fleet.start("w@a", "v@a", pool="prefork", queues=["own", "celery"])
+        fleet.cancel_consumer("v@a", "own")
+        with fleet.holding("own"):
+            os.kill(fleet.pid("w@a"), signal.SIGTERM)
+            wait_for(lambda: "Warm shutdown" in "".join(fleet.logs().values()), "it does not shut down")
+            send(broker, "proj.nap", 0, queue="own", count=2)
+            said = check(broker, "--reply-timeout", "2", expected=["w@a", "v@a"])
+    values = figures(2, online=1, missing="1;;0;0;2")
+    assert said == Outcome(
+        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing: w@a | {values}\nWorker w@a was missing\n", CRITICAL
+    )
+
+
+class Crowd:
+    """So many workers that answer and start nothing, in one thread: what each says, and how often it was asked."""
+
+    def __init__(self, broker: str, count: int, queue: str) -> None:
+        self.asked: Counter[str] = Counter()
+        self._nodes = [f"w-{number}@a" for number in range(1, count + 1)]
+        listed = {"name": queue, "exchange": {"name": queue}, "routing_key": queue}
+        self._replies = {"active_queues": [listed], "stats": {"total": {}, "pid": 1, "uptime": 9}}
+        self._broker, self._ended = broker, Event()
+
+    def __enter__(self) -> Crowd:
+        self._pool = ThreadPoolExecutor(1)
+        self._running = self._pool.submit(self._run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._running.result()
+        self._pool.shutdown()
+
+    def _run(self) -> None:
+        with kombu.Connection(self._broker) as connection:
+            node = Mailbox("celery", type="fanout", accept=["json"])(connection).Node("crowd@a", channel=connection)
+            consumer = node.listen(callback=lambda body, _: self._answer(node, body))
+            while not self._ended.is_set():
+                with suppress(socket.timeout):
+                    connection.drain_events(timeout=0.1)
+            consumer.cancel()
+
+    def _answer(self, node: kombu.pidbox.Node, body: Mapping[str, Any]) -> None:
+        method, to = body["method"], body["reply_to"]
+        for name in body["destination"] or self._nodes:
+            self.asked[method] += 1
+            reply = {name: self._replies.get(method, [])}
+            node.reply(reply, to["exchange"], to["routing_key"], body["ticket"])
+
+
+def test_crit_200_workers_are_idle_in_front_of_a_queue(broker: str) -> None:
+    """All of them are watched: the more they are, the less often."""
+    with Crowd(broker, 200, "stuck") as crowd:
+        send(broker, "proj.nap", 0, count=5, queue="stuck")
+        said = check(broker, "--reply-timeout", "60", expected=["w-200@a"])
+    values = figures(200, backlog=5, malfunctioning="200;;0;0")
+    top, *findings, rest = said.output.splitlines()
+    assert top == f"CELERY WORKERS CRITICAL - 200 workers malfunctioning | {values}"
+    cause = "it started no task for 2 s while 5 wait in queue stuck"
+    assert findings == [f"Worker w-{number}@a was malfunctioning, {cause}" for number in range(1, len(findings) + 1)]
+    assert rest == f"... and {200 - len(findings)} more"
+    assert said.code == CRITICAL
+    # Twice in the watch: 50 a second would take longer than it lasts.
+    assert crowd.asked == {"active_queues": 200, "dump_active": 600, "dump_reserved": 600, "stats": 400}
 
 
 @pytest.mark.parametrize("other", ["ignored", "unexpected"])
