@@ -669,7 +669,9 @@ def test_the_time_of_a_link_is_its_own(tmp_path: Path) -> None:
     os.utime(release, (1e9, 1e9))
     os.utime(link, (1.5e9, 1.5e9), follow_symlinks=False)
     files = [str(link), str(release), str(gone), f"{tmp_path}\0"]
-    assert changes_of(files) == dict(zip(files, [1.5e9, 1e9, "No such file or directory", "embedded null byte"]))
+    assert changes_of(files) == dict(
+        zip(files, [1.5e9, 1e9, "No such file or directory", "its name holds a NUL character"])
+    )
 
 
 # How it is written.

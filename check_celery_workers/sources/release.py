@@ -17,5 +17,7 @@ def changes_of(files: Iterable[str]) -> dict[str, float | str]:
 def _change_of(file: str) -> float | str:
     try:
         return os.lstat(file).st_mtime
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "strerror", None) or error)
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError:
+        return "its name holds a NUL character"
