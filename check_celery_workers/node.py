@@ -10,6 +10,7 @@ a dash and up to 18 digits, compared as a number, so that `w-01@a` has index 1.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 # NAME and @SERVER of workers that differ in their index alone. @SERVER keeps its @: it is "" for a node without one.
 Group = tuple[str, str]
@@ -71,3 +72,9 @@ def printable(text: str, longest: int = 200) -> str:
     if text.isprintable() and "|" not in text:
         return text
     return "".join(character if character.isprintable() and character != "|" else "?" for character in text)
+
+
+def first_of(names: Collection[str]) -> str:
+    """Return the first of these names, and how many more they are: "w-1@a and 3 more". At least one is needed."""
+    first, *others = sorted(names, key=natural)
+    return printable(first) + (f" and {len(others):,} more" if others else "")

@@ -116,9 +116,8 @@ class Comparison:
         self.oldest_task: float | None = None  # its age in seconds, where tasks have limits
         self.seconds: float | None = None  # how long it took to ask
         self.undated: set[str] = set()  # workers with a task of an age that nobody can know
-        self.ageless: dict[
-            str, str
-        ] = {}  # nodes of whom nobody can know whether they are old, and why if it is the file
+        # Nodes of whom nobody can know whether they are old, and why if it is the file.
+        self.ageless: dict[str, str] = {}
         self.fell_silent: list[str] = []  # nodes that were watched, and did not always answer
         self.watched_still: list[str] = []  # nodes that were not watched for long enough
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits

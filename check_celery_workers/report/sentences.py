@@ -8,7 +8,7 @@ from check_celery_workers.duration import duration
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.judgement.metrics import Row
-from check_celery_workers.node import Group, index_of, natural, node_name, printable
+from check_celery_workers.node import Group, first_of, index_of, natural, node_name, printable
 from check_celery_workers.replies.output import Replies
 from check_celery_workers.replies.question import ACTIVE, LENGTHS, STATS, Question
 from check_celery_workers.replies.quote import quotable
@@ -168,24 +168,18 @@ def _off(threshold: Threshold, number: int) -> str:
 def untold(question: Question, silent: Collection[str], comparison: Comparison) -> str:
     """Return why answers to a question are lacking that something needs, and whose if it is not everybody's."""
     if question is LENGTHS:
-        named = [printable(name) for name in sorted(silent, key=natural) if name]
-        whose = f" of {named[0]}" + (f" and {len(named) - 1:,} more" if len(named) > 1 else "") if named else ""
+        named = [name for name in silent if name]
+        whose = f" of {first_of(named)}" if named else ""
         if comparison.lengths_measured:
             return f"the broker tells no backlog{whose}, which another connection has to itself" if named else _NO_QUEUE
         return f"the text tells no backlog{whose}, use --broker"
     if question is ACTIVE and not comparison.undated.isdisjoint(silent):
         return _NO_START
-    whose = f" of {_some(silent)}" if question in comparison.replies.told else ""
+    whose = f" of {first_of(silent)}" if question in comparison.replies.told else ""
     if question is STATS and not comparison.ageless.keys().isdisjoint(silent):
         reason = next(filter(None, comparison.ageless.values()), _NO_UPTIME)
         return f"{reason}, --started-after cannot be judged{whose}"
     return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
-
-
-def _some(nodes: Collection[str]) -> str:
-    """Return the first of these, and how many more they are: "w-1@a and 3 more"."""
-    first, *others = sorted(nodes, key=natural)
-    return printable(first) + (f" and {len(others):,} more" if others else "")
 
 
 def hints(comparison: Comparison) -> Iterator[str]:
@@ -205,9 +199,9 @@ def hints(comparison: Comparison) -> Iterator[str]:
     yield from map(_PASSED_OVER.__getitem__, comparison.inventory.passed_over)
     # Why a watch failed is told as a doubt.
     if comparison.fell_silent and not inquiry.watch_failure:
-        yield f"Not judged by --stall-limit, because silent while it was watched: {_some(comparison.fell_silent)}"
+        yield f"Not judged by --stall-limit, because silent while it was watched: {first_of(comparison.fell_silent)}"
     if comparison.watched_still and not inquiry.watch_failure:
-        yield f"Not judged by --stall-limit, because --timeout ended the watch: {_some(comparison.watched_still)}"
+        yield f"Not judged by --stall-limit, because --timeout ended the watch: {first_of(comparison.watched_still)}"
     yield from _first_mistakes(comparison)
 
 
@@ -224,9 +218,9 @@ def _first_mistakes(comparison: Comparison) -> Iterator[str]:
 
 def online(comparison: Comparison) -> Iterator[str]:
     """Yield a line for every server with the workers online there, the beats, and every queue with its consumers."""
-    replies, beats = comparison.replies.without(comparison.ignored), comparison.beats
     from check_celery_workers.expected.baseline import listed
 
+    replies, beats = comparison.replies.without(comparison.ignored), comparison.beats
     servers: dict[str, dict[Group, set[str]]] = {}
     for group, indexes in replies.groups.items():
         servers.setdefault(group[1][1:], {})[group] = indexes

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from check_celery_workers.errors import SourceError
-from check_celery_workers.node import natural, printable
+from check_celery_workers.node import first_of
 from check_celery_workers.replies.inquiry import Inquiry, Look
 from check_celery_workers.sources.progress import Progress
 
@@ -42,7 +42,7 @@ def watch(  # noqa: PLR0913, PLR0917 -- who, how, and for how long
     at, end = time.monotonic(), math.inf
     while under_suspicion := suspects(inquiry.looks):
         if progress:
-            progress.show(f"watching {_names(under_suspicion)}")
+            progress.show(f"watching {first_of(under_suspicion)}")
         began = max(at, time.monotonic())
         look, failure = look_at(under_suspicion, at)
         if not failure:
@@ -54,8 +54,3 @@ def watch(  # noqa: PLR0913, PLR0917 -- who, how, and for how long
         at = min(end, max(began + pace, look.when))
         if failure or began >= end or at >= deadline:
             break
-
-
-def _names(nodes: Collection[str]) -> str:
-    first, *others = sorted(nodes, key=natural)
-    return printable(first) + (f" and {len(others):,} more" if others else "")
