@@ -69,13 +69,13 @@ def run(
 
 
 def at_the_timeout(run: Callable[[str], Outcome], seen: str) -> Outcome:
-    """Return the outcome of a command that hangs, with a timeout that is long enough for what it says before that.
+    """Return the outcome of a check that waits for somebody who may be late, with a time that is long enough.
 
-    That is, the first of 2, 8 and 32 seconds with which `seen` is in the first line, or else the last.
+    That is, the first of 2, 8 and 32 seconds with which `seen` is in the output, or else the last.
     """
     for seconds in ("2", "8", "32"):
         outcome = run(seconds)
-        if seen in outcome.headline:
+        if seen in outcome.output:
             break
     return outcome
 

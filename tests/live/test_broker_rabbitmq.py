@@ -23,7 +23,7 @@ from fleet import Fleet
 from listening import listening
 from paths import CONTRIB
 from processes import DEADLINE, wait_for
-from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, interruptible, perfdata, run
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, interruptible, perfdata, run
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon, pytest.mark.usefixtures("nothing_is_left_running")]
 
@@ -91,9 +91,9 @@ def ask(*arguments: str) -> Outcome:
     return said._replace(output=ageless(said.output))
 
 
-def ask_as(url: str, *arguments: str) -> Outcome:
-    """Run the plugin; who does not answer at once does not answer."""
-    return ask(*arguments, "--broker", url, "--reply-timeout", "2")
+def ask_as(url: str, *arguments: str, seen: str = "") -> Outcome:
+    """Run the plugin; who does not answer soon does not answer, once `seen` is in the output."""
+    return at_the_timeout(lambda seconds: ask(*arguments, "--broker", url, "--reply-timeout", seconds), seen)
 
 
 def unknown(reason: str) -> Outcome:
@@ -118,7 +118,7 @@ def test_ok_the_first_of_two_brokers_is_down(shop: Shop) -> None:
 
 
 def test_vv_says_what_asked_and_vvv_what_came(shop: Shop) -> None:
-    output, code = ask_as(shop.url(), *EXPECTED, "-vvv", "--wait")
+    output, code = ask_as(shop.url(), *EXPECTED, "-vvv", "--wait", seen=ALL_WELL.headline)
     said, _, came = output.partition("The status text:\n")
     assert said == (
         f"{ALL_WELL.output}"
@@ -238,7 +238,8 @@ def test_the_rights_that_readme_gives_are_enough_for_everything(shop: Shop) -> N
         assert ask(*EXPECTED, *everything, "--broker", url) == Outcome(
             f"CELERY WORKERS OK - 3 of 3 workers and 0 beats online on 2 servers | {numbers}\n", OK
         )
-        assert ask_as(url, *EXPECTED, "mail@serverC", "--attempts", "2") == ONE_MISSING
+        missing = (*EXPECTED, "mail@serverC", "--attempts", "2")
+        assert ask_as(url, *missing, seen=ONE_MISSING.headline) == ONE_MISSING
 
 
 def test_who_has_these_rights_can_neither_read_nor_make_a_queue_of_the_application(shop: Shop) -> None:
@@ -398,7 +399,8 @@ SCENES = [
     pytest.param(EXPECTED, ALL_WELL, id="all is well"),
     pytest.param((*EXPECTED, "mail@serverC"), ONE_MISSING, id="one is missing"),
     pytest.param(
-        ("celery@serverB",),
+        # Only who is expected is waited for otherwise.
+        ("celery@serverB", "--wait"),
         Outcome(
             "CELERY WORKERS WARNING - 2 workers unexpected: server serverA | "
             + perfdata(
@@ -438,7 +440,7 @@ SCENES = [
 
 @pytest.mark.parametrize(("arguments", "outcome"), SCENES)
 def test_the_same_verdict_by_command_and_by_broker(shop: Shop, arguments: tuple[str, ...], outcome: Outcome) -> None:
-    assert ask_as(shop.url(), *arguments) == outcome
+    assert ask_as(shop.url(), *arguments, seen=outcome.headline) == outcome
     with shop.fleet.ending_with_the_last_reply():
         assert by_command(shop, *arguments) == outcome
 
@@ -452,7 +454,7 @@ def by_command(shop: Shop, *arguments: str) -> Outcome:
 def test_the_same_verdict_of_a_task_over_its_limit(shop: Shop) -> None:
     with shop.fleet.holding("emails"), shop.fleet.ending_with_the_last_reply():
         told = [
-            ask_as(shop.url(), *EXPECTED, "--task-limit", "0.001"),
+            ask(*EXPECTED, "--task-limit", "0.001", "--broker", shop.url()),
             by_command(shop, *EXPECTED, "--task-limit", "0.001"),
         ]
     for said in told:
@@ -470,7 +472,8 @@ def test_the_same_verdict_of_a_task_over_its_limit(shop: Shop) -> None:
 
 def test_the_same_baseline_by_command_and_by_broker_but_for_the_stall_limit(shop: Shop) -> None:
     written = Outcome("celery@serverB\nworker-1..2@serverA\nqueue emails=3..\nqueue letters=3..\n", OK)
-    assert ask_as(shop.url(), "--baseline") == written._replace(output=f"{written.output}stall-limit 15s\n")
+    limited = written._replace(output=f"{written.output}stall-limit 15s\n")
+    assert ask_as(shop.url(), "--baseline", seen=limited.output) == limited
     with shop.fleet.ending_with_the_last_reply():
         assert by_command(shop, "--baseline") == written
 
