@@ -28,9 +28,10 @@ from check_celery_workers.replies.question import (
 )
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
 from check_celery_workers.settings.settings import Settings
+from check_celery_workers.sources.file import read_file, replace_file
 from check_celery_workers.sources.progress import Progress
 from check_celery_workers.sources.reader import Reader, TextSource
-from check_celery_workers.sources.stream import Source, Stream, read_file
+from check_celery_workers.sources.stream import Source, Stream
 
 # So many seconds before the deadline a watch ends: the verdict comes in any case.
 _LEAST = 0.5
@@ -55,7 +56,7 @@ def judge_workers(settings: Settings) -> tuple[str, int]:
 
 
 def describe(settings: Settings) -> tuple[str, int]:
-    """Return the EXPECTED of the workers online as the output, and the exit code."""
+    """Return the EXPECTED of the workers online as the output, which a FILE gets as well, and the exit code."""
     from check_celery_workers.expected.baseline import baseline
 
     inquiry = _ask(settings, Inventory())
@@ -71,7 +72,10 @@ def describe(settings: Settings) -> tuple[str, int]:
     over_broker = settings.broker is not None
     replies = found.replies.without(found.ignored)
     lines = baseline(replies.groups, replies.consumers(found.ignored), found.beats_online, over_broker)
-    return "".join(f"{line}\n" for line in lines), OK
+    output = "".join(f"{line}\n" for line in lines)
+    if settings.baseline:
+        replace_file(settings.baseline, output)
+    return output, OK
 
 
 def _inventory(settings: Settings) -> Inventory:

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         settings = parse(sys.argv[1:] if argv is None else argv)
         verbose, deadline = settings.verbose, settings.deadline
-        output, code = check.describe(settings) if settings.baseline else check.judge_workers(settings)
+        output, code = check.describe(settings) if settings.baseline is not None else check.judge_workers(settings)
     except HelpAsked as asked:
         output = str(asked)
     except CannotJudge as error:

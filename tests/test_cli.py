@@ -102,6 +102,16 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
             id="a baseline of what is expected",
         ),
         pytest.param(
+            "--baseline w@a",
+            "--baseline w@a: FILE must be a full path, and there is no EXPECTED beside --baseline",
+            id="a baseline in a file that is none",
+        ),
+        pytest.param(
+            "--no-command --baseline /etc/celery_workers",
+            "--no-command lets --baseline write no FILE, leave out FILE",
+            id="a baseline in a file that others name",
+        ),
+        pytest.param(
             "--baseline --critical 1",
             "--baseline writes down what is there, leave out --critical",
             id="a baseline with a threshold",

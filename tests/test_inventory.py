@@ -223,3 +223,66 @@ def test_a_baseline_fed_back_is_ok(tmp_path: Path, nodes: list[str], lines: list
 )
 def test_there_is_no_baseline_of_nothing(text: str, reason: str) -> None:
     assert check("--baseline", text=text) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
+TEXT = "w-1@a: OK\nw-2@a: OK\n"
+LIST = Outcome("w-1..2@a\n", OK)
+
+
+def test_a_baseline_creates_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "list"
+    assert check("--baseline", str(file), text=TEXT) == LIST
+    assert file.read_text() == LIST.output
+    assert check("-f", str(file), text=TEXT).code == OK
+
+
+def test_a_baseline_replaces_what_a_link_leads_to_and_leaves_its_mode(tmp_path: Path) -> None:
+    file, link = tmp_path / "list", tmp_path / "link"
+    file.write_text("w-1..4@a\n")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    assert check("--baseline", str(link), text=TEXT) == LIST
+    assert file.read_text() == LIST.output
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert link.is_symlink()
+    assert set(tmp_path.iterdir()) == {file, link}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: nobody else can give a file away")
+def test_a_baseline_leaves_the_owner_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "list"
+    file.touch()
+    os.chown(file, 12345, 12346)
+    assert check("--baseline", str(file), text=TEXT) == LIST
+    assert (file.stat().st_uid, file.stat().st_gid) == (12345, 12346)
+
+
+@pytest.mark.parametrize("text", ["", "Killed\n", "w-1@a: OK\n\n2 nodes online.\n"], ids=["empty", "failed", "cut"])
+def test_without_a_baseline_the_file_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "list"
+    file.write_text("w-1..4@a\n")
+    assert check("--baseline", str(file), text=text) == check("--baseline", text=text)
+    assert file.read_text() == "w-1..4@a\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_baseline_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path, reason in (
+        (folder, "cannot be replaced: it is no regular file"),
+        (Path("/dev/null"), "cannot be replaced: it is no regular file"),
+        (folder / "none" / "list", "cannot be replaced in its folder: No such file or directory"),
+    ):
+        said = check("--baseline", str(path), text=TEXT)
+        assert said == Outcome(f"CELERY WORKERS UNKNOWN - {path} {reason}\n", UNKNOWN)
+
+
+@pytest.mark.parametrize("state", ["OK", "UNKNOWN"])
+def test_a_file_that_holds_the_output_of_a_check_is_named(tmp_path: Path, state: str) -> None:
+    file = tmp_path / "list"
+    file.write_text(f"CELERY WORKERS {state} - Killed\n")
+    assert check("-f", str(file), text=TEXT) == Outcome(
+        f"CELERY WORKERS UNKNOWN - {file}:1: it is the output of a check, write the list again with --baseline FILE\n",
+        UNKNOWN,
+    )

@@ -41,6 +41,8 @@ def is_implausible(text: str) -> bool:
 def explain_white_space(text: str) -> None:
     """Raise WrongError for an EXPECTED with white space in it."""
     _explain_reply(text.strip(), "a line")
+    if re.match(r"[A-Z ]+ (OK|WARNING|CRITICAL|UNKNOWN)\b", text):
+        raise WrongError("it is the output of a check", "the list again with --baseline FILE")
     raise WrongError("it holds white space" if text else "it is empty", ONE_EACH)
 
 

@@ -42,7 +42,7 @@ off its number is CRITICAL, any unexpected or duplicate worker WARNING, and
 servers are counted but never raise an alert.
 
 examples:
-  check_celery_workers --baseline --broker /etc/celery_broker > FILE
+  check_celery_workers --baseline FILE --broker /etc/celery_broker
   check_celery_workers -f FILE --broker /etc/celery_broker
   check_celery_workers worker-4@serverA -- celery -A proj inspect {} -t 10
   celery -A proj status -t 10 2>&1 | check_celery_workers worker-4@serverA
@@ -121,7 +121,7 @@ def _add_thresholds(group: argparse._ArgumentGroup) -> None:
         for severity in ("warning", "critical"):
             meaning = f"{severity.upper()} if the number of {row.what} is outside RANGE{percent}"
             dest = f"{row.label}_{severity}"
-            group.add_argument(*_flags(row.label, severity), dest=dest, type=convert, metavar="RANGE", help=meaning)
+            group.add_argument(*flags_of(row.label, severity), dest=dest, type=convert, metavar="RANGE", help=meaning)
 
 
 def _add_asking(group: argparse._ArgumentGroup) -> None:
@@ -156,8 +156,11 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     state = "the state to end with if the workers cannot be judged, instead of UNKNOWN"
     add("--unknown-as", choices=("warning", "critical"), help=state)
-    baseline = "print the lines for --expect-file that describe what is online now, and exit 0"
-    add("--baseline", action="store_true", help=baseline)
+    baseline = (
+        "print the lines for --expect-file that describe what is online now, and exit 0; if all went well, replace "
+        "FILE by them, a full path"
+    )
+    add("--baseline", nargs="?", const="", metavar="FILE", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
     verbose = "list the workers online; -vv: explain each state; -vvv: add the raw status text"
     add("-v", "--verbose", action="count", default=0, help=verbose)
@@ -175,7 +178,7 @@ class _Parser(argparse.ArgumentParser):
         raise HelpAsked(message)
 
 
-def _flags(label: str, severity: str) -> tuple[str, ...]:
+def flags_of(label: str, severity: str) -> tuple[str, ...]:
     """Return the option strings of a threshold; those for missing workers are the usual -w and -c."""
     if label == "missing":
         return f"-{severity[0]}", f"--{severity}"

@@ -13,7 +13,7 @@ from check_celery_workers.expected.mistakes import in_words
 from check_celery_workers.judgement.metrics import JUDGED, Row
 from check_celery_workers.node import printable
 from check_celery_workers.replies.question import NEEDED_FOR, has_placeholder, is_given
-from check_celery_workers.settings.options import GRACE, REPLY, SETTLE, parser
+from check_celery_workers.settings.options import GRACE, REPLY, SETTLE, flags_of, parser
 from check_celery_workers.sources.stream import decode
 from check_celery_workers.threshold import Threshold
 
@@ -24,6 +24,12 @@ _COMMANDS = {
 }
 # The options that need --broker.
 _OF_BROKER = ("broker_options", "reply_timeout", "stall_limit", "started_after", "started_grace")
+
+# The options besides thresholds that say what should be so.
+_JUDGING = (
+    *("expect", "expect_file", "queue", "beat", "backlog_warning", "backlog_critical"),
+    *("task_limit", "stall_limit", "started_after", "started_grace"),
+)
 
 
 class Settings(argparse.Namespace):
@@ -37,6 +43,7 @@ class Settings(argparse.Namespace):
     broker: str | None  # a URL, the path of a file, or "env"
     reply_timeout: float  # in seconds
     stall_limit: float | None  # in seconds
+    baseline: str | None  # the full path of the file that gets it, "" for none
     unknown_as: str | None  # "warning" or "critical"
     started_after: list[str]  # as written
     started_grace: float  # in seconds
@@ -64,7 +71,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     if forgotten in settings.expected:
         raise _forgotten(str(forgotten))
     _check_asking(settings, command)
-    if settings.baseline:
+    if settings.baseline is not None:
         _check_baseline(settings)
     settings.expected += settings.expect
     settings.numbered_from = None if settings.first_index == "auto" else int(settings.first_index)
@@ -85,6 +92,8 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
     over_broker = settings.broker is not None
     if settings.no_command and (command or over_broker):
         raise UsageError("--no-command accepts no COMMAND and no --broker, leave it out")
+    if settings.no_command and settings.baseline:
+        raise UsageError("--no-command lets --baseline write no FILE, leave out FILE")
     if over_broker and command:
         raise UsageError("--broker asks the workers itself, leave out --broker or what follows the --")
     if over_broker and settings.reply_timeout and settings.reply_timeout >= settings.timeout:
@@ -100,14 +109,18 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
 
 
 def _check_baseline(settings: Settings) -> None:
-    """Raise UsageError if something is to be judged that --baseline is to write down."""
-    limits = [f"{row.label}_{severity}" for row in JUDGED for severity in ("warning", "critical")]
-    expecting = ("expected", "expect", "expect_file", "queue", "beat", "backlog_warning", "backlog_critical")
-    for name in (*expecting, "task_limit", "stall_limit", "started_after", "started_grace", *limits):
+    """Raise UsageError if something is to be judged that --baseline is to write down, or if its FILE is none."""
+    judging = {"expected": "EXPECTED"}
+    judging |= {name: f"--{name.replace('_', '-')}" for name in _JUDGING}
+    for row in JUDGED:
+        for severity in ("warning", "critical"):
+            judging[f"{row.label}_{severity}"] = flags_of(row.label, severity)[-1]
+    for name, what in judging.items():
         if is_given(getattr(settings, name)):
-            short = {"missing_warning": "warning", "missing_critical": "critical"}.get(name, name)
-            what = "EXPECTED" if name == "expected" else f"--{short.replace('_', '-')}"
             raise UsageError(f"--baseline writes down what is there, leave out {what}")
+    if settings.baseline and not settings.baseline.startswith("/"):
+        file = printable(settings.baseline)
+        raise UsageError(f"--baseline {file}: FILE must be a full path, and there is no EXPECTED beside --baseline")
 
 
 def _check_questions(settings: Settings, command: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Input as text of whole lines, from a stream or a file. Commands have a module of their own."""
+"""Input as text of whole lines, from a stream. Commands and files have modules of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 
 from check_celery_workers.errors import CannotJudge, SourceError
-from check_celery_workers.node import printable
 
 CHUNK = 1 << 18
 # What Windows begins a text with.
@@ -74,20 +73,6 @@ class Stream(Source):
             if time.monotonic() >= self._deadline:
                 break
         raise SourceError(f"{self._name} did not end before the timeout")
-
-
-def read_file(path: str, deadline: float) -> Iterator[str]:
-    """Yield the lines of what a path names. Raises CannotJudge if it cannot be read before the deadline."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise CannotJudge(f"{printable(path)} cannot be read: {error.strerror}") from None
-    try:
-        for text in Stream(fd, printable(path), deadline):
-            if text:
-                yield from text.removesuffix("\n").split("\n")
-    finally:
-        os.close(fd)
 
 
 class Lines:

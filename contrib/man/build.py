@@ -21,7 +21,7 @@ FILES = r"""
 The usual place of the URL that \fB\-\-broker\fR reads. Only the user that runs the plugin should be able to read it.
 .TP
 .I /etc/celery_workers
-The usual place of the list that \fB\-\-expect\-file\fR reads and \fB\-\-baseline\fR writes. The plugin opens
+A customary place for the list that \fB\-\-baseline\fR writes and \fB\-\-expect\-file\fR reads. The plugin opens
 either only if it is told to.
 """
 SEE_ALSO = r"""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from running import run
 
-# Icinga always gives a --broker or a COMMAND.
-NOT_ICINGAS = ("--no-command",)
+# Icinga always gives a --broker or a COMMAND, and what the second does is no check.
+NOT_ICINGAS = ("--no-command", "--baseline")
 
 _ENTRY = re.compile(r"  (?:-\w(?: \S+)?, )?(?P<name>--[\w-]+)(?: (?P<value>\S+))?(?:  +(?P<text>\S.*))?$")
 _MORE = re.compile(r"   +(?P<text>\S.*)$")

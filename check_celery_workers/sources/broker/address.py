@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from check_celery_workers.errors import CannotJudge, UsageError
 from check_celery_workers.node import printable
-from check_celery_workers.sources.stream import read_file
+from check_celery_workers.sources.file import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
