@@ -29,10 +29,13 @@ _SECRETS = (
     (rf"(?i)(authorization['\"]?(?: ?[=:] ?['\"]?| +)(?:\w+ +)?|bearer +){_VALUE}", r"\1**"),
     (rf"(?i)({_WORD}['\"]? ?[=:] ?|(?<!\S)--?[\w-]{{0,40}}?{_WORD} +){_VALUE}", r"\1**"),
 )
+# How much of a text is read: some of the expressions take the square of its length.
+_READ = 4000
 
 
 def hidden(text: str, longest: int = 300) -> str:
     """Return a text of somebody else, fit for a line of output and without what is secret in it."""
+    text = text[:_READ]
     for secret, instead in _SECRETS if any(mark in text for mark in "@:= ") else ():
         text = re.sub(secret, instead, text)
     return printable(text, longest)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from check_celery_workers.expected.mistakes import WrongError
 
 _NUMBER = "[0-9]{1,18}"
-_BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{}]*,[^{}]*))\}"
+_BRACES = r"\{(?:(\w+)\.\.(\w+)(?:\.\.([0-9]+))?|([^{},]*,[^{}]*))\}"
 
 
 def expand(text: str, most: int, mark: str) -> list[str]:

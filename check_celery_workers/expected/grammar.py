@@ -50,8 +50,8 @@ _match_plain = re.compile(rf"([\w%-]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([\
 # Compiled on first use: that takes longer than to match them a few times.
 _FIXED = rf"([^@]+?)(?:-({_NUMBER})(?:\.\.({_NUMBER}))?)?@([^@]+)"
 _MISNUMBERED = r"-(?:[0-9]+|[0-9]+[.:]+[0-9]*|\.\.[0-9]+)$"
-_KEYWORD = r"(queue(?=\s)|beat|backlog|stall-limit|started-after)(?:\s+(.*))?"
-_EXACT = rf"-[0-9{_MARK}]*{_MARK}[0-9{_MARK}]*@"
+_KEYWORD = r"(queue(?=\s)|beat|backlog|stall-limit|started-after)(?:\s+(\S.*)?)?"
+_EXACT = rf"-[0-9]*{_MARK}[0-9{_MARK}]*@"
 
 
 class Span(Expected):

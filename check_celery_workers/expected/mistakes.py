@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FORMS = "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 ONE_EACH = f"one EXPECTED per argument or line: {FORMS}"
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_REPLY = r"(?:->\s*)?(\S+@\S+?):?(?:\s+(?:OK|ERROR))?"
+_REPLY = r"(?:->\s*)?([^\s@]+@\S+?):?(?:\s+(?:OK|ERROR))?"
 
 
 class WrongError(Exception):
@@ -59,7 +59,7 @@ def explain_foreign(text: str) -> None:
     if re.search(r"\[[0-9]+:[0-9]+\]", text):
         right = re.sub(r"\[([0-9]+):([0-9]+)\]", r"{\1..\2}", text)
         _explain("a range in brackets needs braces", right, "{FIRST..LAST}")
-    if re.search(r"@\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]", text):
+    if re.search(r"@\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]", text):
         right = re.sub(r"@\[", "@[[]", text.partition("=")[0]) + "=1"
         _explain("an address in brackets is a pattern", right, "[[] for [, and =1 behind it")
 
@@ -77,7 +77,7 @@ def explain_typos(text: str) -> None:
             raise WrongError(f"it holds {what}", ONE_EACH)
     if text.count("@") > 1:
         raise WrongError("it holds more than one @", ONE_EACH)
-    undashed = re.fullmatch(r"(.*[^-0-9.])([0-9]{1,18}\.\.[0-9]{1,18})(@.+)", text)
+    undashed = re.fullmatch(r"([^@]*[^-0-9.@])([0-9]{1,18}\.\.[0-9]{1,18})(@.+)", text)
     if undashed:
         name, numbers, at_server = undashed.groups()
         right = f"%(name)s{{{numbers}}}%(server)s"

@@ -128,9 +128,9 @@ def reason(lines: Sequence[str], replied: bool = False) -> str:
 
 
 def _hides_reply(line: str) -> bool:
-    if re.match(r"\s+(?:->\s+)?[^\s@]+@[^\s@]+: (?:OK|ERROR)\s*$", line):
+    if form_behind(line) is not None or re.match(r"\s+(?:->\s+)?[^\s@]+@[^\s@]+: (?:OK|ERROR)\s*$", line):
         return True
-    return form_behind(line) is not None or re.match(r'\{".*(?:->|\\u003e)  ?\S+@\S+: (?:OK|ERROR)', line) is not None
+    return re.match(r'\{".*(?:->|\\u003e)  ?[^\s@]+@\S+: (?:OK|ERROR)', line) is not None
 
 
 def _bare(line: str) -> str:

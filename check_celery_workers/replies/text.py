@@ -302,5 +302,5 @@ class TextReader:
 
 def _duplicates_in(line: str) -> list[str]:
     """Return the node names in Celery's warning of duplicates, which may stand inside a line of JSON."""
-    names = re.sub(r"""\.?(?:["'\\].*)?$""", "", line.partition(_DUPLICATES)[2].partition(": ")[2])
-    return [name for name in names.split(", ") if name]
+    names = re.split(r"""["'\\]""", line.partition(_DUPLICATES)[2].partition(": ")[2], maxsplit=1)[0]
+    return [name for name in names.removesuffix(".").split(", ") if name]
