@@ -910,7 +910,7 @@ def test_where_the_first_question_leaves_no_verdict_ping_is_not_asked(celery: Ce
 @commands
 def test_ping_fails(celery: Celery) -> None:
     reason = (
-        "sh ended with exit status 1, 0 of 1 beat had answered to ping, no answer from celerybeat@a: "
+        "sh ended with exit status 1, 0 of 1 beat had replied to inspect ping, no answer from celerybeat@a: "
         "Error: Could not connect to the message broker."
     )
     assert check(*BOTH, *celery.command(active_queues=ONE, ping=BROKEN)) == told(
@@ -924,7 +924,7 @@ def test_ping_fails_and_what_is_certain_and_critical_stands(celery: Celery) -> N
     assert outcome == told(
         "CRITICAL - 1 of 2 workers missing: v@a",
         "Worker v@a was missing",
-        "In doubt: sh ended with exit status 1, 0 of 1 beat had answered to ping, no answer from celerybeat@a: "
+        "In doubt: sh ended with exit status 1, 0 of 1 beat had replied to inspect ping, no answer from celerybeat@a: "
         "Error: Could not connect to the message broker.",
         numbers=timed("1;;0;0;3", "1;;;0"),
     )
@@ -946,7 +946,7 @@ def test_ping_fails_after_the_beat_has_answered(celery: Celery) -> None:
 @pytest.mark.waiting
 def test_the_deadline_names_the_beat_that_was_silent(celery: Celery) -> None:
     command = celery.command(active_queues=ONE, ping=f"{begins(pong('w@a'))}; sleep 100")
-    silent = "sh did not end before the timeout, 0 of 1 beat had answered to ping, no answer from celerybeat@a"
+    silent = "sh did not end before the timeout, 0 of 1 beat had replied to inspect ping, no answer from celerybeat@a"
     outcome = at_the_timeout(lambda seconds: check(*BOTH, "-t", seconds, *command), silent)
     assert outcome == told(f"UNKNOWN - {silent}", "Beat celerybeat@a had not answered")
 

@@ -9,9 +9,10 @@ from ages import ageless
 from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata, run
 
 from check_celery_workers import plugin
-from check_celery_workers.judgement import metrics
-from check_celery_workers.judgement.metrics import JUDGED, ROWS, Row
-from check_celery_workers.replies.question import NEEDED_FOR, QUESTIONS, Question
+from check_celery_workers.judgement import faults, metrics
+from check_celery_workers.judgement.faults import Fault
+from check_celery_workers.judgement.metrics import JUDGED, ROWS, Row, compared
+from check_celery_workers.replies.question import ACTIVE_QUEUES, NEEDED_FOR, QUESTIONS, Question
 
 QUEUE = "    * {'name': 'mail', 'exchange': {'name': 'mail', 'type': 'direct'}, 'routing_key': 'mail'}\n"
 EMPTY = "    - empty -\n"
@@ -23,7 +24,7 @@ def output(**bodies: str) -> str:
     return f"{replies}\n{len(bodies)} node{'s' * (len(bodies) > 1)} online.\n"
 
 
-def task(name: str, started: float | None = 1.6e9, end: str = "'worker_pid': 7}") -> str:
+def task(name: str, started: float | str | None = 1.6e9, end: str = "'worker_pid': 7}") -> str:
     """Return the line of a task, which has run for years if it does not wait."""
     head = f"    * {{'id': '{name}', 'name': 'shop.{name}', 'args': [], 'kwargs': {{}}, 'hostname': 'w@a', "
     return f"{head}'time_start': {started}, 'acknowledged': True, 'delivery_info': {{}}, {end}\n"
@@ -227,7 +228,7 @@ def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
     assert outcome.output == (
         f"CELERY WORKERS CRITICAL - 1 of 2 workers missing: w@a | {numbers}\n"
         "Worker w@a was missing\n"
-        "In doubt: sh ended with exit status 1, 0 of 1 worker had answered to active, no answer from v@a: "
+        "In doubt: sh ended with exit status 1, 0 of 1 worker had replied to inspect active, no answer from v@a: "
         "Error: broken\n"
     )
     assert outcome.code == CRITICAL
@@ -236,7 +237,7 @@ def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
 def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a label, an option that needs a question, and how it is counted; nobody asks that question."""
     monkeypatch.setitem(NEEDED_FOR, "timeout", (Question("scheduled", what="tasks with an ETA"),))
-    rows = (*ROWS, Row("scheduled", ("timeout",), "tasks with an ETA", value_of=lambda _comparison: 0))
+    rows = (*ROWS, Row("scheduled", ("timeout",), compared, "tasks with an ETA", value_of=lambda _comparison: 0))
     for module in (metrics, plugin):
         monkeypatch.setattr(module, "ROWS", rows)
     reason = "the text tells no tasks with an ETA, ask inspect scheduled"
@@ -244,6 +245,32 @@ def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: py
     missing = check("w@a", "v@a", text=output(w=EMPTY))
     assert missing.findings == ["Worker v@a was missing", f"In doubt: {reason}"]
     assert "scheduled" not in missing.perfdata
+
+
+@pytest.mark.parametrize("words", [(), ("tasks with an ETA",)], ids=["none", "one that raises no alert"])
+def test_an_option_that_no_metric_judges_is_unknown(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Its question is asked, and its answers are there."""
+    monkeypatch.setitem(NEEDED_FOR, "timeout", (ACTIVE_QUEUES,))
+    if words:
+        monkeypatch.setattr(metrics, "ROWS", (*ROWS, Row("scheduled", ("timeout",), compared)))
+    assert check("w@a", text=output(w=QUEUE)) == unknown(
+        "a bug, please report it: NotImplementedError: no metric that raises alerts judges timeout"
+    )
+
+
+def test_who_is_silent_where_nobody_said_what_that_means_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new fault of workers has its option and what finds it, and nothing else."""
+    new = Fault("task_limit", lambda _comparison: ())
+    monkeypatch.setattr(faults, "FAULTS", [new if fault.option == new.option else fault for fault in faults.FAULTS])
+    script = f"if [ $0 = active ]; then echo '{output(v=EMPTY)}'; else echo \"{output(v=QUEUE, w=QUEUE)}\"; fi"
+    words = ("v@a", "w@a", "--task-limit", "60", "--", "sh", "-c", script, "{}")
+    assert check(*words).timeless == unknown("w@a did not reply to inspect active")
+
+
+def test_an_answer_that_cannot_be_read_is_named_as_that() -> None:
+    script = f'if [ $0 = active ]; then echo "{output(w=task("mail", "soon"))}"; else echo "{output(w=QUEUE)}"; fi'
+    words = ("w@a", "--task-limit", "60", "--", "sh", "-c", script, "{}")
+    assert check(*words).timeless == unknown("the reply of w@a to inspect active cannot be read")
 
 
 def test_who_is_silent_is_named_by_server_and_by_node() -> None:

@@ -326,8 +326,8 @@ def test_the_causes_of_one_worker_are_one_sentence() -> None:
     inquiry.changes = {CURRENT: time.time() - 2 * HOUR - 30}
     assert verdict(inquiry, "w@a", "v@a", *LIMIT, "--started-after", CURRENT) == told(
         "CRITICAL - 2 workers malfunctioning: v@a, w@a",
-        "Worker v@a was malfunctioning, it did not answer to stats and it did not start the 1 task that it holds for "
-        "15 s",
+        "Worker v@a was malfunctioning, it did not reply to inspect stats and it did not start the 1 task that it "
+        "holds for 15 s",
         "Worker w@a was malfunctioning, it consumes from no queue and it started none of the 2 tasks that it holds for "
         f"15 s and it was started 3 d ago, before {CURRENT} was changed 2 h ago",
         numbers=numbers(0, 2, malfunctioning="2;;0;0"),
@@ -409,7 +409,8 @@ def test_a_watch_that_failed_is_unknown(looks: int) -> None:
     fleet = {"w@a": Worker(), "v@a": Worker(runs=1)}
     later = [look(100.0 + number, W, {"emails": 2}) for number in range(looks)]
     assert verdict(failed(fleet, {"emails": 2}, *later), "w@a", "v@a", *LIMIT) == told(
-        f"UNKNOWN - {LOST}, 1 of 2 workers had answered to reserved, no answer from w@a", "Worker w@a had not answered"
+        f"UNKNOWN - {LOST}, 1 of 2 workers had replied to inspect reserved, no answer from w@a",
+        "Worker w@a had not answered",
     )
 
 
@@ -418,7 +419,7 @@ def test_a_watch_that_failed_is_in_doubt_below_what_is_certain() -> None:
     assert verdict(failed(fleet, {"emails": 2}), "w@a", "v@a", *LIMIT) == told(
         "CRITICAL - 1 worker malfunctioning: v@a",
         "Worker v@a was malfunctioning, it consumes from no queue",
-        f"In doubt: {LOST}, 1 of 2 workers had answered to reserved, no answer from w@a",
+        f"In doubt: {LOST}, 1 of 2 workers had replied to inspect reserved, no answer from w@a",
         numbers=numbers(2, 2, malfunctioning="1;;0;0"),
     )
 
@@ -429,7 +430,7 @@ def test_a_watch_that_failed_is_told_once_also_of_those_who_fell_silent() -> Non
     inquiry = failed(fleet, {"emails": 2}, look(100.0, away, {"emails": 2}))
     assert verdict(inquiry, "w@a", "v@a", "u@a", *LIMIT).findings == [
         "Worker u@a was malfunctioning, it consumes from no queue",
-        f"In doubt: {LOST}, 1 of 3 workers had answered to reserved, no answer from v@a, w@a",
+        f"In doubt: {LOST}, 1 of 3 workers had replied to inspect reserved, no answer from v@a, w@a",
     ]
 
 
@@ -454,14 +455,8 @@ def test_a_queue_of_another_connection_makes_nothing_doubtful() -> None:
     assert verdict(watched(W, {}), "w@a", *LIMIT) == told("OK - 1 of 1 worker online on 1 server", numbers=numbers(0))
 
 
-@pytest.mark.parametrize(
-    ("question", "what"),
-    [
-        pytest.param(ACTIVE, "running tasks of w@a, ask inspect active", id="active"),
-        pytest.param(RESERVED, "tasks that are held of w@a, ask inspect reserved", id="reserved"),
-    ],
-)
-def test_an_answer_that_cannot_be_read_is_in_doubt(question: Question, what: str) -> None:
+@pytest.mark.parametrize("question", [ACTIVE, RESERVED], ids=lambda question: question.name)
+def test_an_answer_that_cannot_be_read_is_in_doubt(question: Question) -> None:
     fleet = {"w@a": Worker(), "v@a": Worker(runs=1)}
     inquiry = Inquiry()
     for one in (ACTIVE_QUEUES, ACTIVE, RESERVED):
@@ -471,7 +466,8 @@ def test_an_answer_that_cannot_be_read_is_in_doubt(question: Question, what: str
         inquiry.add(one, [Text([said.output()], None, (), is_blank=False)])
     inquiry.add(LENGTHS, [Text([Output.of_lengths({"emails": 0})], None, (), is_blank=False)])
     inquiry.looks = [Look(99.0, inquiry.replies)]
-    assert verdict(inquiry, "w@a", "v@a", *LIMIT) == told(f"UNKNOWN - the text tells no {what}")
+    reason = f"the reply of w@a to inspect {question.name} cannot be read"
+    assert verdict(inquiry, "w@a", "v@a", *LIMIT) == told(f"UNKNOWN - {reason}")
 
 
 # --started-after.
@@ -573,7 +569,7 @@ def test_who_did_not_answer_is_malfunctioning() -> None:
     inquiry.changes = {CURRENT: time.time() - HOUR}
     assert verdict(inquiry, "w@a", "v@a", "--started-after", CURRENT) == told(
         "CRITICAL - 1 worker malfunctioning: w@a",
-        "Worker w@a was malfunctioning, it did not answer to stats",
+        "Worker w@a was malfunctioning, it did not reply to inspect stats",
         numbers=numbers(0, 2, malfunctioning="1;;0;0"),
     )
 
@@ -624,7 +620,7 @@ def test_an_answer_to_stats_that_cannot_be_read_is_in_doubt() -> None:
     inquiry = asked({"w@a": Worker(total="many", uptime=60), "v@a": Worker(uptime=60)}, {}, ACTIVE_QUEUES, STATS)
     inquiry.changes = {CURRENT: time.time() - HOUR}
     assert verdict(inquiry, "w@a", "v@a", "--started-after", CURRENT) == told(
-        "UNKNOWN - the text tells no start of w@a, ask inspect stats"
+        "UNKNOWN - the reply of w@a to inspect stats cannot be read"
     )
 
 

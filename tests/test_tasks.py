@@ -393,7 +393,7 @@ def test_who_answered_the_first_question_and_not_the_second(celery: Celery, form
         text = text.replace("->  ", "-> ").replace("\n1 node online.\n", "")
     outcome = check(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), celery.prints(text)))
     assert outcome.headline == "CELERY WORKERS CRITICAL - 1 worker malfunctioning: w-1@a"
-    assert outcome.findings == ["Worker w-1@a was malfunctioning, it did not answer to active"]
+    assert outcome.findings == ["Worker w-1@a was malfunctioning, it did not reply to inspect active"]
     assert outcome.code == CRITICAL
 
 
@@ -402,8 +402,8 @@ def test_nobody_answers_the_second_question(celery: Celery) -> None:
     nobody = "echo 'Error: No nodes replied within time constraint' >&2; exit 69"
     outcome = check(*BOTH, *LIMIT, *celery.command(celery.prints(QUEUES), nobody))
     assert outcome.findings == [
-        "Worker w-1@a was malfunctioning, it did not answer to active",
-        "Worker w-2@a was malfunctioning, it did not answer to active",
+        "Worker w-1@a was malfunctioning, it did not reply to inspect active",
+        "Worker w-2@a was malfunctioning, it did not reply to inspect active",
     ]
     assert outcome.code == CRITICAL
 

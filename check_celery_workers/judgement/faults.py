@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from check_celery_workers.errors import UsageError
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
@@ -14,10 +14,26 @@ from check_celery_workers.pattern import first_match, is_wild, value_of
 from check_celery_workers.replies.item import Stats, Task
 from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, STATS, needed_for
 
-# The options that want every worker to answer. One that has begun a task may be silent while it is watched.
-_OF_EACH = ("task_limit", "started_after")
+# What it means if a worker that has replied does not answer what an option needs.
+IN_DOUBT, MALFUNCTIONING, FORGIVEN = "in doubt", "malfunctioning", "forgiven"
 # Workers say in whole seconds for how long they have run.
 _ROUNDED = 1.0
+
+
+class Fault:
+    """What an option sees that may be wrong with a worker, and a number of it."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- a row of the table
+        self,
+        option: str,  # by its name, see NEEDED_FOR for what it needs
+        find: Callable[[Comparison], Iterable[tuple[str, Cause]]],  # yields nodes, each with what is wrong with it
+        silence: str = IN_DOUBT,
+        label: str = "",  # of the number in the perfdata
+        value_of: Callable[[Comparison], float | None] = lambda _comparison: None,
+        unit: str = "",
+    ) -> None:
+        self.option, self.find, self.silence = option, find, silence
+        self.label, self.value_of, self.unit = label, value_of, unit
 
 
 def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
@@ -35,14 +51,12 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     for node in (replies.errors - comparison.beats) | (comparison.beats & pinged):
         blame({node}, Cause(Cause.ERROR, replies.causes.get(node) or inquiry.pinged.causes.get(node, "")))
     blame(replies.without_queue, Cause(Cause.NO_QUEUE))
-    for question in needed_for(comparison.inventory, _OF_EACH):
+    blamed = [fault.option for fault in FAULTS if fault.silence == MALFUNCTIONING]
+    for question in needed_for(comparison.inventory, blamed):
         blame(comparison.unanswered.get(question, ()), Cause(Cause.SILENT, question))
-    for node, stall in stalled(comparison):
-        blame({node}, stall)
-    for worker, overdue in _overdue(comparison) if comparison.inventory.given("task_limit") else ():
-        causes.setdefault(worker, []).append(overdue)
-    for node, old in _outdated(comparison):
-        blame({node}, old)
+    for fault in FAULTS:
+        for node, cause in fault.find(comparison) if comparison.inventory.given(fault.option) else ():
+            blame({node}, cause)
     for worker, found in causes.items():
         yield Finding("malfunctioning", Finding.NODE, worker, *found, noun=comparison.noun_of(worker))
 
@@ -106,31 +120,31 @@ def backed_up(comparison: Comparison) -> Iterator[Finding]:
 
 
 def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
-    """Yield the workers with tasks over their limit; note the age of the oldest task, and the tasks without an age."""
+    """Yield the nodes with tasks over their limit; note the age of the oldest task, and the tasks without an age."""
     limit_of = value_of(comparison.inventory.options["task_limit"])
-    running: dict[str, set[Task]] = {}
+    running: dict[str, tuple[str, set[Task]]] = {}
     for node, tasks in comparison.replies.told.get(ACTIVE, {}).items():
         worker = comparison.claimed(node)
         if worker:
             started = (task for task in tasks if isinstance(task, Task) and task.started is not None)
-            running.setdefault(worker, set()).update(started)
-    every = [task.age for tasks in running.values() for task in tasks if task.age is not None]
+            running.setdefault(worker, (node, set()))[1].update(started)
+    every = [task.age for _, tasks in running.values() for task in tasks if task.age is not None]
     comparison.oldest_task = round(max(every, default=0.0), 1)
-    for worker, known in running.items():
+    for worker, (node, known) in running.items():
         ages = [(task.age, task.name) for task in known if task.age is not None]
         overdue = [(age, name) for age, name in ages if age > (limit_of(name) or math.inf)]
         if len(ages) < len(known):
-            comparison.undated.add(worker)
+            comparison.unclear.setdefault(ACTIVE, {})[worker] = ""
         if overdue:
             seconds, name = max(overdue)
-            yield worker, Cause(Cause.OVERDUE, name, seconds, len(overdue))
+            yield node, Cause(Cause.OVERDUE, name, seconds, len(overdue))
 
 
 def _outdated(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     """Yield the nodes that were started before the last change of their release's file; note those nobody can judge."""
     inventory, changes = comparison.inventory, comparison.inquiry.changes
     file_of, now = value_of(inventory.releases), time.time()
-    for node, items in comparison.replies.told.get(STATS, {}).items() if inventory.releases else ():
+    for node, items in comparison.replies.told.get(STATS, {}).items():
         file = file_of(node) if comparison.claimed(node) else None
         if file is None:
             continue
@@ -138,8 +152,17 @@ def _outdated(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
         started = next((item.started for item in reversed(items) if isinstance(item, Stats)), None)
         if isinstance(changed, str) or changed > now + grace:
             problem = changed if isinstance(changed, str) else "it was changed in the future"
-            comparison.ageless[node] = f"{printable(file)}: {problem}"
+            comparison.unclear.setdefault(STATS, {})[node] = f"{printable(file)}: {problem}"
         elif started is None:
-            comparison.ageless[node] = ""
+            comparison.unclear.setdefault(STATS, {})[node] = ""
         elif started + _ROUNDED < changed < now - grace:
             yield node, Cause(Cause.OLD, now - started, file, now - changed)
+
+
+# In the order in which a finding names them. A new fault of workers is a row here.
+FAULTS = (
+    # One that has begun a task may be silent while it is watched.
+    Fault("stall_limit", stalled, FORGIVEN),
+    Fault("task_limit", _overdue, MALFUNCTIONING, "oldest_task", lambda comparison: comparison.oldest_task, "s"),
+    Fault("started_after", _outdated, MALFUNCTIONING),
+)

@@ -9,7 +9,7 @@ from check_celery_workers.node import Group, index_of, node_name, split_node
 from check_celery_workers.replies.doubt import Doubt, later_answers
 from check_celery_workers.replies.inquiry import Inquiry
 from check_celery_workers.replies.output import Replies
-from check_celery_workers.replies.question import LENGTHS, PING
+from check_celery_workers.replies.question import LENGTHS, PING, Question
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ class Comparison:
         self.findings: list[Finding] = []
         self.oldest_task: float | None = None  # its age in seconds, where tasks have limits
         self.seconds: float | None = None  # how long it took to ask
-        self.undated: set[str] = set()  # workers with a task of an age that nobody can know
-        # Nodes of whom nobody can know whether they are old, and why if it is the file.
-        self.ageless: dict[str, str] = {}
+        # Nodes whose answer to a question leaves open what it should decide; and why, "" for an old Celery.
+        self.unclear: dict[Question, dict[str, str]] = {}
         self.fell_silent: list[str] = []  # nodes that were watched, and did not always answer
         self.watched_still: list[str] = []  # nodes that were not watched for long enough
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits

@@ -9,13 +9,13 @@ from check_celery_workers.judgement import faults
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.replies.doubt import Doubt, doubt_about, doubt_about_lengths, doubt_about_watch
 from check_celery_workers.replies.question import (
-    ACTIVE,
     ACTIVE_QUEUES,
     LENGTHS,
+    NEEDED_FOR,
     PING,
     RESERVED,
-    STATS,
     Question,
+    is_given,
     needed_for,
 )
 
@@ -26,7 +26,7 @@ Phrase = tuple[int, str, str, Sequence[Finding]]
 class Row:
     """A metric.
 
-    find: finds what is wrong, if `compare` does not
+    find: finds what is wrong; `compared` if `compare` has
     value_of: counts it in a comparison, None: it does not apply; by default it counts the findings
     phrases_of: the words of the status line, see Phrase; by default the state is the label
     unheard: the nodes whose answers to a question it lacks; by default all that something claims
@@ -36,10 +36,10 @@ class Row:
         self,
         label: str,  # of the perfdata, and the start of the names of its options
         options: Collection[str],  # those it judges, by name: without what they need it is in doubt
+        find: Callable[[Comparison], Iterable[Finding]],
         what: str = "",  # what it counts, for --help; without it, it has no thresholds
         warning: str | None = None,  # the default ranges, which hold unless one of its thresholds is given
-        critical: str | None = None,
-        find: Callable[[Comparison], Iterable[Finding]] = lambda _comparison: (),
+        critical: str | None = "0",
         value_of: Callable[[Comparison], int | float | None] | None = None,
         noun: str = "worker",
         phrases_of: Callable[[Comparison, int], list[Phrase]] | None = None,
@@ -72,10 +72,12 @@ def _claimed_and_unheard(comparison: Comparison, question: Question) -> Collecti
 def _unheard_but_not_silent(comparison: Comparison, question: Question) -> Collection[str]:
     if question is LENGTHS:
         return ()
+    unheard = {*_claimed_and_unheard(comparison, question), *comparison.unclear.get(question, ())}
+    doubtful = [fault.option for fault in faults.FAULTS if fault.silence == faults.IN_DOUBT]
+    if question in needed_for(comparison.inventory, doubtful):
+        return unheard
     # Who was asked and kept silent is malfunctioning, which is certain, or being silent leaves no doubt.
-    unheard = set(_claimed_and_unheard(comparison, question)).difference(comparison.unanswered.get(question, ()))
-    undecided = {ACTIVE: comparison.undated, STATS: comparison.ageless}
-    return unheard.union(undecided.get(question, ()))
+    return unheard.difference(comparison.unanswered.get(question, ()))
 
 
 def _phrases(comparison: Comparison, metric: str, noun: str, value: int) -> list[Phrase]:
@@ -120,47 +122,62 @@ def _count_messages(comparison: Comparison) -> int | None:
     return sum(length for length in comparison.backlogs.values() if length is not None)
 
 
+def compared(_comparison: Comparison) -> Iterable[Finding]:
+    """Find nothing: `compare` has found it, or there is nothing to find."""
+    return ()
+
+
 # In the order of the output: what weighs most comes first. A new metric is a row here.
 ROWS = (
     Row(
-        *("missing", ("beat",), "missing workers", None, "0"),
+        *("missing", ("beat",), compared, "missing workers"),
         most=lambda inventory: inventory.size,
         is_percentage=True,
         # Beats are in doubt all at once, see `compare`.
         unheard=lambda _comparison, _question: (),
     ),
     Row(
-        *("malfunctioning", ("task_limit", "stall_limit", "started_after"), "malfunctioning workers", None, "0"),
-        find=faults.malfunctioning,
+        "malfunctioning",
+        [fault.option for fault in faults.FAULTS],
+        faults.malfunctioning,
+        "malfunctioning workers",
         unheard=_unheard_but_not_silent,
     ),
-    Row("duplicate", (), "duplicate node names", "0", find=faults.duplicate),
+    Row("duplicate", (), faults.duplicate, "duplicate node names", "0", None),
     Row(
-        *("queues", ("queue",), "queues with too few or too many consumers", None, "0", faults.off_queues),
+        *("queues", ("queue",), faults.off_queues, "queues with too few or too many consumers"),
         value_of=_count_queues,
         noun="queue",
         phrases_of=_phrases_of_queues,
         unheard=lambda found, asked: (found.replies.unheard(asked) or found.replies.nodes()) if found.undecided else (),
     ),
     Row(
-        *("backlog", ("backlog", "queue"), "", None, None, faults.backed_up, _count_messages, "queue"),
+        *("backlog", ("backlog", "queue"), faults.backed_up),
+        value_of=_count_messages,
+        noun="queue",
         phrases_of=lambda found, _value: [
             (found.count("backlog"), "queue", "backed up", [one for one in found.findings if one.metric == "backlog"])
         ],
         unheard=lambda found, asked: found.unmeasured if asked is LENGTHS else _unheard_of_queues(found),
     ),
-    Row("unexpected", (), "unexpected workers", "0"),
-    Row("missing_servers", (), "missing servers", noun="server"),
-    Row("unexpected_servers", (), "unexpected servers", noun="server"),
-    Row("online", (), value_of=lambda found: found.replies.count - len(found.ignored) + len(found.beats_online)),
+    Row("unexpected", (), compared, "unexpected workers", "0", None),
+    Row("missing_servers", (), compared, "missing servers", None, None, noun="server"),
+    Row("unexpected_servers", (), compared, "unexpected servers", None, None, noun="server"),
     Row(
-        "oldest_task",
-        ("task_limit",),
-        value_of=lambda found: found.oldest_task,
-        unit="s",
-        unheard=_unheard_but_not_silent,
+        *("online", (), compared),
+        value_of=lambda found: found.replies.count - len(found.ignored) + len(found.beats_online),
     ),
-    Row("time", (), value_of=lambda comparison: comparison.seconds, unit="s"),
+    *(
+        Row(
+            *(fault.label, (fault.option,), compared),
+            value_of=fault.value_of,
+            unit=fault.unit,
+            unheard=_unheard_but_not_silent,
+        )
+        for fault in faults.FAULTS
+        if fault.label
+    ),
+    Row("time", (), compared, value_of=lambda found: found.seconds, unit="s"),
 )
 JUDGED = tuple(row for row in ROWS if row.what)  # by thresholds
 
@@ -170,6 +187,7 @@ def find(comparison: Comparison) -> None:
 
     What is missing may be among what was not heard. What was heard is certain.
     """
+    _refuse_unjudged(comparison.inventory)
     for row in ROWS:
         comparison.findings += row.find(comparison)
     if _is_in_doubt(comparison):
@@ -195,6 +213,14 @@ def find(comparison: Comparison) -> None:
             doubts.setdefault(question, Doubt(counts=False).about(question, nodes))
     # What was asked first weighs most.
     comparison.doubts = sorted(doubts.values(), key=lambda doubt: doubt.question is not ACTIVE_QUEUES)
+
+
+def _refuse_unjudged(inventory: Inventory) -> None:
+    """Raise NotImplementedError if something is asked for that nothing judges: it would be OK by that."""
+    judged = {option for row in ROWS if row.raises_alerts for option in row.options}
+    for option in NEEDED_FOR.keys() - judged:
+        if is_given(inventory.given(option)):
+            raise NotImplementedError(f"no metric that raises alerts judges {option}")
 
 
 def _is_in_doubt(comparison: Comparison) -> bool:

@@ -28,7 +28,6 @@ class Answers:
         self.question = question
         self.nodes: set[str] = set()  # who has answered
         self.heard = 0.0  # when the last of them did, a time of `time.monotonic` in seconds
-        self._rounds = 0  # how often it was asked
         self._at_first: set[str] = set()
         self._awaited: Awaited | None = None
         self._output = Output()
@@ -37,11 +36,6 @@ class Answers:
     def progress(self) -> tuple[int, int]:
         """How many have answered, and how many are expected."""
         return (self._awaited.replied, self._awaited.expected) if self._awaited else (len(self.nodes), 0)
-
-    def begin(self) -> set[str]:
-        """Note that it is asked, maybe not for the first time; return the set of who has answered to that."""
-        self._rounds += 1
-        return set()
 
     def tell(self, awaited: Awaited | None) -> None:
         """Tell whom it waits for what has come by now, and what is still to come."""
@@ -55,7 +49,7 @@ class Answers:
     def add(self, body: object, seen: set[str] | None = None) -> str:
         """Add what came: node names with what each answers; return it as Celery prints it, "" if it is no answer.
 
-        seen: who has answered to the same asking, see `begin`
+        seen: who has answered to the same asking, of which there may be several
         """
         if not isinstance(body, dict):
             return ""
@@ -74,6 +68,10 @@ class Answers:
         self.heard = time.monotonic()
         if node in seen:
             output.replies.duplicates.add(node)
+        elif node in self.nodes:
+            # It was asked again, and what it says now holds.
+            output.bodies.pop(node, None)
+            output.empty.discard(node)
         seen.add(node)
         self.nodes.add(node)
         output.replies.groups.setdefault(group, set()).add(digits)
@@ -104,8 +102,7 @@ class Answers:
             self._output.bodies.setdefault(node, None)
             self._output.unread.add(node)
             return "    * ...\n"
-        if self._rounds <= 1 or item not in (self._output.bodies.get(node) or ()):
-            self._output.hold(node, item)
+        self._output.hold(node, item)
         if self._awaited:
             self._awaited.hear(node, item)
         # A task's arguments are other people's data.

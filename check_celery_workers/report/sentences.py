@@ -125,7 +125,7 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
 _CAUSES: dict[str, Callable[..., str]] = {
     Cause.ERROR: lambda said: f"it answered {quotable(said, 150) if said else 'ERROR'}",
     Cause.NO_QUEUE: lambda: "it consumes from no queue",
-    Cause.SILENT: lambda question: f"it did not answer to {question.name}",
+    Cause.SILENT: lambda question: f"it did not reply to inspect {question.name}",
     Cause.OVERDUE: lambda task, seconds, count: (
         f"it has run {printable(task, 100)} for {duration(seconds)}"
         + (f", {count:,} tasks over their limit" if count > 1 else "")
@@ -168,18 +168,28 @@ def _off(threshold: Threshold, number: int) -> str:
 def untold(question: Question, silent: Collection[str], comparison: Comparison) -> str:
     """Return why answers to a question are lacking that something needs, and whose if it is not everybody's."""
     if question is LENGTHS:
-        named = [name for name in silent if name]
-        whose = f" of {first_of(named)}" if named else ""
-        if comparison.lengths_measured:
-            return f"the broker tells no backlog{whose}, which another connection has to itself" if named else _NO_QUEUE
-        return f"the text tells no backlog{whose}, use --broker"
-    if question is ACTIVE and not comparison.undated.isdisjoint(silent):
+        return _untold_backlog([name for name in silent if name], comparison.lengths_measured)
+    unclear = [node for node in comparison.unclear.get(question, ()) if node in silent]
+    if question is ACTIVE and unclear:
         return _NO_START
     whose = f" of {first_of(silent)}" if question in comparison.replies.told else ""
-    if question is STATS and not comparison.ageless.keys().isdisjoint(silent):
-        reason = next(filter(None, comparison.ageless.values()), _NO_UPTIME)
+    if question is STATS and unclear:
+        reason = next(filter(None, comparison.unclear[question].values()), _NO_UPTIME)
         return f"{reason}, --started-after cannot be judged{whose}"
-    return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
+    asked = next((asked for asked in comparison.inquiry.asked if asked.question is question), None)
+    if not asked or not silent:
+        return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
+    unread = asked.replies.nodes().intersection(silent)
+    if unread:
+        return f"the reply of {first_of(unread)} to inspect {question.name} cannot be read"
+    return f"{first_of(silent)} did not reply to inspect {question.name}"
+
+
+def _untold_backlog(queues: Collection[str], is_measured: bool) -> str:
+    whose = f" of {first_of(queues)}" if queues else ""
+    if is_measured:
+        return f"the broker tells no backlog{whose}, which another connection has to itself" if queues else _NO_QUEUE
+    return f"the text tells no backlog{whose}, use --broker"
 
 
 def hints(comparison: Comparison) -> Iterator[str]:

@@ -95,10 +95,10 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     expected, replied = comparison.inventory.least_workers, comparison.replies.count
     beats = comparison.inventory.size - expected
     if doubt.question is PING and silent:
-        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered to ping"
+        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had replied to inspect ping"
     elif doubt.question and silent:
         all_of_them = sentences.count_of(replied, "worker")
-        words += f", {replied - len(silent):,} of {all_of_them} had answered to {doubt.question.name}"
+        words += f", {replied - len(silent):,} of {all_of_them} had replied to inspect {doubt.question.name}"
     elif doubt.counts and comparison.inventory.only_beats_are_expected:
         words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered"
     elif doubt.counts and expected:

@@ -25,11 +25,8 @@ _COMMANDS = {
 # The options that need --broker.
 _OF_BROKER = ("broker_options", "reply_timeout", "stall_limit", "started_after", "started_grace")
 
-# The options besides thresholds that say what should be so.
-_JUDGING = (
-    *("expect", "expect_file", "queue", "beat", "backlog_warning", "backlog_critical"),
-    *("task_limit", "stall_limit", "started_after", "started_grace"),
-)
+# The options that say what should be so, besides thresholds and those that need an answer.
+_EXPECTING = ("expect", "expect_file", "backlog_warning", "backlog_critical", "started_grace")
 
 
 class Settings(argparse.Namespace):
@@ -111,12 +108,12 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
 def _check_baseline(settings: Settings) -> None:
     """Raise UsageError if something is to be judged that --baseline is to write down, or if its FILE is none."""
     judging = {"expected": "EXPECTED"}
-    judging |= {name: f"--{name.replace('_', '-')}" for name in _JUDGING}
+    judging |= {name: f"--{name.replace('_', '-')}" for name in (*_EXPECTING, *NEEDED_FOR)}
     for row in JUDGED:
         for severity in ("warning", "critical"):
             judging[f"{row.label}_{severity}"] = flags_of(row.label, severity)[-1]
     for name, what in judging.items():
-        if is_given(getattr(settings, name)):
+        if is_given(getattr(settings, name, None)):
             raise UsageError(f"--baseline writes down what is there, leave out {what}")
     if settings.baseline and not settings.baseline.startswith("/"):
         file = printable(settings.baseline)
@@ -127,11 +124,12 @@ def _check_questions(settings: Settings, command: Sequence[str]) -> None:
     """Raise UsageError if COMMAND asks one question, and the options need several."""
     if not has_placeholder(command):
         wanted = [option for option in NEEDED_FOR if is_given(getattr(settings, option, None))]
-        needed = [f"--{option.replace('_', '-')}" for option in wanted]
-        if len(needed) > 1:
-            options, questions = " and ".join(needed), in_words(len(needed), "question")
+        questions = {question for option in wanted for question in NEEDED_FOR[option]}
+        if len(questions) > 1:
+            options = " and ".join(f"--{option.replace('_', '-')}" for option in wanted)
             example = "-- celery -A proj inspect {} -t 10"
-            raise UsageError(f"{options} need {questions}, write {{}} in COMMAND for the question: {example}")
+            needed = in_words(len(questions), "question")
+            raise UsageError(f"{options} need {needed}, write {{}} in COMMAND for the question: {example}")
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

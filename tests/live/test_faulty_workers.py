@@ -45,7 +45,7 @@ ENDLESS = outcome(
 SILENT = outcome(
     CRITICAL,
     "CELERY WORKERS CRITICAL - 1 worker malfunctioning: w-1@a",
-    "Worker w-1@a was malfunctioning, it did not answer to active",
+    "Worker w-1@a was malfunctioning, it did not reply to inspect active",
     malfunctioning="1;;0;0",
 )
 STOPPED_CHILD = outcome(

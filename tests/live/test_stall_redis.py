@@ -669,6 +669,6 @@ def test_unknown_the_broker_ends_while_it_watches(tmp_path: Path) -> None:
         rf"the broker {redis.url} "
         r"(was lost|does not take the question|does not tell the length of a queue): [^\n]*[Cc]onnection [^\n]*"
     )
-    silent = "0 of 1 worker had answered to reserved, no answer from deaf@a\nWorker deaf@a had not answered\n"
+    silent = "0 of 1 worker had replied to inspect reserved, no answer from deaf@a\nWorker deaf@a had not answered\n"
     assert re.fullmatch(f"CELERY WORKERS UNKNOWN - {reason}, {silent}", output), output
     assert code == UNKNOWN

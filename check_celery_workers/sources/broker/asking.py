@@ -216,7 +216,7 @@ class Broker:
 
     def _put(self, answers: Answers, nodes: Sequence[str] | None = None) -> None:
         """Ask the question of these answers these workers, None: all."""
-        self._tickets[self._connection.ask(answers.question, nodes)] = answers, answers.begin()
+        self._tickets[self._connection.ask(answers.question, nodes)] = answers, set()
 
     def _enough(self, answers: Answers, awaited: Awaited | None, settle: float | None) -> float:
         """Return when it is enough, a time of `time.monotonic` in seconds, if nobody else replies until then."""
