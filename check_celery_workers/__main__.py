@@ -18,8 +18,14 @@ def run():  # type: ignore[no-untyped-def] # noqa: ANN201 -- Python 2 has no ann
         # Until the check can answer an interrupt, it ends the process without a word.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    from check_celery_workers import cli
-
+    try:
+        from check_celery_workers import cli
+    except Exception as error:  # noqa: BLE001 -- whatever is wrong with what is installed
+        reason = " ".join(str(error).split())
+        sys.stdout.write(
+            "CELERY WORKERS UNKNOWN - the plugin cannot be loaded: %s: %s\n" % (type(error).__name__, reason)  # noqa: UP031
+        )
+        sys.exit(3)
     cli.run()
 
 

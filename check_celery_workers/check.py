@@ -90,7 +90,7 @@ def _inventory(settings: Settings) -> Inventory:
     inventory.stall_limit = settings.stall_limit or inventory.stall_limit
     if not inventory:
         where = " before the --, all behind it is COMMAND" if settings.command else ""
-        raise UsageError(f"no worker is expected, write EXPECTED such as worker-4@serverA{where} (see --help)")
+        raise UsageError(f"no worker is expected; write EXPECTED such as worker-4@serverA{where} (see --help)")
     if settings.broker is None:
         inventory.pass_over()
     return inventory
@@ -146,7 +146,7 @@ def _open(settings: Settings, question: Question | None) -> Source:
         return Command(fill_in(settings.command, question), settings.deadline, bodies_follow=question is not None)
     pipe = "use --broker or -- COMMAND, or pipe the text of `celery status` into it"
     if sys.stdin is None:
-        raise CannotJudge(f"standard input is closed, {pipe}")
+        raise CannotJudge(f"standard input is closed; {pipe}")
     if os.isatty(0):
-        raise UsageError(f"standard input is a terminal, {pipe} (see --help)")
+        raise UsageError(f"standard input is a terminal; {pipe} (see --help)")
     return Stream(0, "standard input", settings.deadline)

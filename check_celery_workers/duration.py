@@ -21,9 +21,9 @@ def parse_duration(text: str, may_be_zero: bool = False) -> float:
     numbers = written.groups("0") if written and text else ("inf",)
     seconds = sum(float(number) * unit for number, unit in zip(numbers, _SECONDS))
     if seconds == math.inf:
-        raise ValueError(f"{printable(text)!r} is no time, write 90s, 15m, 6h, 2d or 1h30m")
+        raise ValueError(f"{printable(text)!r} is no time; write 90s, 15m, 6h, 2d or 1h30m")
     if not seconds and not may_be_zero:
-        raise ValueError(f"{printable(text)!r} is no time at all, write 90s, 15m, 6h, 2d or 1h30m")
+        raise ValueError(f"{printable(text)!r} is no time at all; write 90s, 15m, 6h, 2d or 1h30m")
     return seconds
 
 

@@ -28,7 +28,7 @@ class Threshold:
     def parse(cls, text: str, percent: bool) -> Threshold:
         """Return the threshold that a user wrote; `percent`: it may end in %. Raises ValueError if it is no range."""
         if not re.fullmatch(_RANGE, text.removesuffix("%") if percent else text):
-            raise ValueError(f"{printable(text)!r} is not a range, write [@]start:end such as 2, 10: or ~:")
+            raise ValueError(f"{printable(text)!r} is not a range; write [@]start:end such as 2, 10: or ~:")
         threshold = cls(text)
         # Raises if its start is over its end.
         threshold.range_of(100)

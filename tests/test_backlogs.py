@@ -239,7 +239,7 @@ def test_a_queue_called_like_a_metric_lets_nothing_out_that_is_in_doubt() -> Non
         "CRITICAL - 1 queue backed up (missing), 1 of 2 workers missing (v@a)",
         "Worker v@a was missing",
         "Queue missing has a backlog of 6 tasks, more than 5",
-        "In doubt: the text tells no beats, ask inspect ping",
+        "In doubt: Celery's output shows no beats; run inspect ping",
         numbers=numbers.replace("backlog=6;;;0", "backlog=6;;;0 backlog_missing=6;;5;0"),
     )
 
@@ -338,14 +338,14 @@ def test_lines_that_tell_a_backlog_stand_within_an_output() -> None:
 def test_lines_that_tell_no_backlog(lines: str) -> None:
     for text in (status("w@a") + lines, lines + status("w@a")):
         assert check("w@a", "--backlog-critical", "emails=5", text=text) == told(
-            "UNKNOWN - the text tells no backlog of emails, use --broker"
+            "UNKNOWN - Celery's output shows no backlog of emails; use --broker"
         )
 
 
 def test_what_stands_below_a_node_is_what_it_answered_and_tells_no_backlog() -> None:
     text = "->  w@a: OK\n    queue:emails messages:7 consumers:1\n\n1 node online.\n"
     assert check("w@a", "--backlog-critical", "emails=5", text=text) == told(
-        "UNKNOWN - the text tells no backlog of emails, use --broker"
+        "UNKNOWN - Celery's output shows no backlog of emails; use --broker"
     )
 
 
@@ -591,7 +591,9 @@ def test_queues_that_the_text_names_need_no_worker(text: str) -> None:
 
 
 def test_where_nobody_answered_queues_must_be_named() -> None:
-    assert check("--backlog-critical", "7", text=NOBODY) == told("UNKNOWN - the text tells no backlog, use --broker")
+    assert check("--backlog-critical", "7", text=NOBODY) == told(
+        "UNKNOWN - Celery's output shows no backlog; use --broker"
+    )
 
 
 @pytest.mark.parametrize(
@@ -610,7 +612,7 @@ def test_where_nobody_answered_queues_must_be_named() -> None:
 )
 def test_a_backlog_that_nobody_told_is_in_doubt(options: str, lines: str, whose: str) -> None:
     arguments = [f"--backlog{option}" for option in options.split()]
-    reason = f"the text tells no backlog{whose}, use --broker"
+    reason = f"Celery's output shows no backlog{whose}; use --broker"
     assert check("w@a", *arguments, text=ONE + lines) == told(f"UNKNOWN - {reason}")
     assert check("w@a", "v@b", *arguments, text=ONE + lines).findings == [
         "Server b was missing, accounts for 1 missing worker: v@b",
@@ -621,7 +623,7 @@ def test_a_backlog_that_nobody_told_is_in_doubt(options: str, lines: str, whose:
 def test_a_backlog_that_nobody_told_is_in_doubt_where_nothing_else_is_expected() -> None:
     for text in (NOBODY, "", status("w@a"), declared("celery", 3) + NOBODY):
         assert check("--backlog-critical", "emails=5", text=text) == told(
-            "UNKNOWN - the text tells no backlog of emails, use --broker"
+            "UNKNOWN - Celery's output shows no backlog of emails; use --broker"
         )
 
 
@@ -631,11 +633,11 @@ def test_the_sum_is_in_doubt_with_one_of_its_parts() -> None:
     assert outcome == told(
         "CRITICAL - 1 queue backed up: emails",
         "Queue emails has a backlog of 6 tasks, more than 5",
-        "In doubt: the text tells no backlog of slow, use --broker",
+        "In doubt: Celery's output shows no backlog of slow; use --broker",
         numbers=measured("", emails="6;;5;0", celery="1;;5;0", queues="0;;0;0").removeprefix("backlog=;;;0 "),
     )
     assert check("w@a", *(f"--backlog-warning={name}=5" for name in ("emails", "slow")), text=text) == told(
-        "UNKNOWN - the text tells no backlog of slow, use --broker"
+        "UNKNOWN - Celery's output shows no backlog of slow; use --broker"
     )
 
 
@@ -644,7 +646,7 @@ def test_a_doubt_of_something_else_leaves_backlogs_alone() -> None:
     assert check("w@a", "--queue", "celery", "--backlog-critical", "emails=5", text=text) == told(
         "CRITICAL - 1 queue backed up: emails",
         "Queue emails has a backlog of 6 tasks, more than 5",
-        "In doubt: the text tells no queues, ask inspect active_queues",
+        "In doubt: Celery's output shows no queues; run inspect active_queues",
         numbers=measured("6", emails="6;;5;0"),
     )
     assert check(
@@ -653,7 +655,7 @@ def test_a_doubt_of_something_else_leaves_backlogs_alone() -> None:
         told(
             "CRITICAL - 1 queue backed up: emails",
             "Queue emails has a backlog of 6 tasks, more than 5",
-            "In doubt: the text tells no beats, ask inspect ping",
+            "In doubt: Celery's output shows no beats; run inspect ping",
             numbers=measured("6", missing="", emails="6;;5;0", queues="0;;0;0").replace(" missing= ", " "),
         )
     )
@@ -666,9 +668,9 @@ def test_a_doubt_of_something_else_leaves_backlogs_alone() -> None:
             "--beat celerybeat@b --backlog-critical emails=7",
             "->  celerybeat@a: OK\n->  x@a: OK\n" + declared("emails", 3),
             told(
-                "UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
-                "0 of 1 beat had answered, no answer from celerybeat@b",
-                "Beat celerybeat@b had not answered",
+                "UNKNOWN - Celery's output is cut: its closing line is missing (a timeout or a filter?), "
+                "0 of 1 beat had replied, no reply from celerybeat@b",
+                "Beat celerybeat@b had not replied",
             ),
             id="of a beat",
         ),
@@ -676,8 +678,8 @@ def test_a_doubt_of_something_else_leaves_backlogs_alone() -> None:
             "--queue mail=2 --backlog-critical emails=7",
             "->  w@a: OK\n" + queue("mail") + declared("emails", 3),
             told(
-                "UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
-                "1 worker had answered"
+                "UNKNOWN - Celery's output is cut: its closing line is missing (a timeout or a filter?), "
+                "1 worker had replied"
             ),
             id="of the consumers of a queue",
         ),
@@ -694,8 +696,8 @@ def test_backlogs_that_are_known_take_no_doubt_away(arguments: str, text: str, e
 
 
 CUT = (
-    "the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
-    "1 of 2 workers had answered, no answer from v@a"
+    "Celery's output is cut: its closing line is missing (a timeout or a filter?), "
+    "1 of 2 workers had replied, no reply from v@a"
 )
 
 
@@ -714,10 +716,10 @@ def test_a_backlog_stands_where_the_workers_are_in_doubt() -> None:
         numbers="backlog_emails=6;;5;0 queues=1;;0;0",
     )
     assert check("w@a", "v@a", "--backlog-warning", "emails=5", text=text) == told(
-        f"UNKNOWN - {CUT}", "Worker v@a had not answered"
+        f"UNKNOWN - {CUT}", "Worker v@a had not replied"
     )
     assert check(*both, text=text.replace("messages:6", "messages:5")) == told(
-        f"UNKNOWN - {CUT}", "Worker v@a had not answered"
+        f"UNKNOWN - {CUT}", "Worker v@a had not replied"
     )
 
 
@@ -806,7 +808,7 @@ def test_lines_that_tell_a_backlog_are_no_failure_that_was_passed_over() -> None
         "OK: unexpected_servers is 0 (warning ~:, critical ~:)",
     ]
     for line in (declared("emails", 3), not_found("emails", "/")):
-        assert check("w@a", text=line) == told("UNKNOWN - no worker's answer in the status text")
+        assert check("w@a", text=line) == told("UNKNOWN - no reply in Celery's output")
 
 
 def test_the_line_of_a_connection_shows_no_password() -> None:
@@ -852,10 +854,10 @@ DECLARE = ["amqp", "queue.declare", "emails", "true"]
 def test_a_command_that_tells_no_backlog(celery: Celery, words: list[str], expected: list[str]) -> None:
     command = celery.command(ONE, *words)
     assert check(*expected, "--backlog-critical", "emails=5", *command) == told(
-        "UNKNOWN - the text tells no backlog of emails, use --broker"
+        "UNKNOWN - Celery's output shows no backlog of emails; use --broker"
     )
     assert check(*expected, "--backlog-critical", "5", *command) == told(
-        "UNKNOWN - the text tells no backlog, use --broker"
+        "UNKNOWN - Celery's output shows no backlog; use --broker"
     )
     assert celery.asked == [*(words or ["active_queues"])] * 2
 
@@ -876,7 +878,7 @@ def test_a_command_that_declares_a_queue(celery: Celery) -> None:
         )
     nothing = celery.command(CONNECTED, *DECLARE)
     assert check("--backlog-critical", "emails=5", *nothing) == told(
-        "UNKNOWN - the text tells no backlog of emails, use --broker"
+        "UNKNOWN - Celery's output shows no backlog of emails; use --broker"
     )
 
 
@@ -904,7 +906,7 @@ def test_consumers_by_an_alias_are_enough_for_one_attempt(celery: Celery) -> Non
     assert celery.asked == ["active_queues"]
 
 
-FORM = "it is no backlog, write backlog NAME=WARNING/CRITICAL, such as backlog emails=100/1000"
+FORM = "it is no backlog; write backlog NAME=WARNING/CRITICAL, such as backlog emails=100/1000"
 
 
 @pytest.mark.parametrize(
@@ -967,7 +969,7 @@ def test_a_line_of_a_file_is_passed_over_where_nothing_tells_backlogs(tmp_path: 
     )
     # An option is not.
     assert check("-f", str(file), "--backlog-warning", "celery=5", text=status("w@a", "v@a")) == told(
-        "UNKNOWN - the text tells no backlog of celery and 1 more, use --broker"
+        "UNKNOWN - Celery's output shows no backlog of celery and 1 more; use --broker"
     )
 
 
@@ -975,7 +977,7 @@ def test_where_something_tells_backlogs_no_line_of_a_file_is_passed_over(tmp_pat
     file = tmp_path / "expected"
     file.write_text("w@a\nbacklog emails=5/10\nbacklog slow=5\n")
     assert check("-f", str(file), text=ONE + declared("emails", 3)) == told(
-        "UNKNOWN - the text tells no backlog of slow, use --broker"
+        "UNKNOWN - Celery's output shows no backlog of slow; use --broker"
     )
 
 
@@ -1050,14 +1052,14 @@ def test_a_wrong_line_of_a_file_is_named_and_never_repeated(tmp_path: Path, line
 def test_a_range_that_cannot_be_read_is_a_usage_error(severity: str, value: str) -> None:
     right = "write RANGE or NAME=RANGE, such as 1000 or emails=100"
     assert check("w@a", f"--backlog-{severity}={value}", text=ONE) == told(
-        f"UNKNOWN - --backlog-{severity} {value}: its RANGE cannot be read, {right}"
+        f"UNKNOWN - --backlog-{severity} {value}: its RANGE cannot be read; {right}"
     )
 
 
 @pytest.mark.parametrize("severity", ["warning", "critical"])
 def test_an_empty_name_is_a_usage_error(severity: str) -> None:
     assert check("w@a", f"--backlog-{severity}", "=5", text=ONE) == told(
-        f"UNKNOWN - --backlog-{severity} =5: NAME is empty, write RANGE or NAME=RANGE"
+        f"UNKNOWN - --backlog-{severity} =5: NAME is empty; write RANGE or NAME=RANGE"
     )
 
 
@@ -1073,7 +1075,7 @@ def test_an_empty_name_is_a_usage_error(severity: str) -> None:
 def test_a_range_given_twice_is_refused(first: str, second: str, severity: str) -> None:
     option = f"--backlog-{severity}"
     assert check("w@a", option, first, option, second) == told(
-        f"UNKNOWN - {option} {second}: the backlog is given twice, write it once"
+        f"UNKNOWN - {option} {second}: the backlog is given twice; write it once"
     )
 
 
@@ -1091,7 +1093,7 @@ def test_a_range_given_twice_is_refused(first: str, second: str, severity: str) 
 def test_a_range_given_twice_in_a_file_is_refused(tmp_path: Path, first: str, second: str) -> None:
     file = tmp_path / "expected"
     file.write_text(f"backlog stuff={first}\nbacklog stuff={second}\n")
-    assert check("-f", str(file)) == told(f"UNKNOWN - {file}:2: the backlog is given twice, write it once")
+    assert check("-f", str(file)) == told(f"UNKNOWN - {file}:2: the backlog is given twice; write it once")
 
 
 def test_a_range_given_in_a_file_and_as_an_option_is_refused(tmp_path: Path) -> None:
@@ -1099,7 +1101,7 @@ def test_a_range_given_in_a_file_and_as_an_option_is_refused(tmp_path: Path) -> 
     file.write_text("backlog emails=5/10\n")
     for severity in ("warning", "critical"):
         assert check("-f", str(file), f"--backlog-{severity}=emails=7") == told(
-            f"UNKNOWN - --backlog-{severity} emails=7: the backlog is given twice, write it once"
+            f"UNKNOWN - --backlog-{severity} emails=7: the backlog is given twice; write it once"
         )
 
 

@@ -11,7 +11,7 @@ from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, che
 
 STATES = {"OK": OK, "WARNING": WARNING, "CRITICAL": CRITICAL, "UNKNOWN": UNKNOWN}
 HINT = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
-NO_BEATS = "the text tells no beats, ask inspect ping"
+NO_BEATS = "Celery's output shows no beats; run inspect ping"
 NOBODY = "Error: No nodes replied within time constraint\n"
 
 
@@ -463,8 +463,8 @@ def test_beats_alone_are_an_inventory_in_which_no_worker_is_unexpected() -> None
         pytest.param(NOBODY, "", [], id="Celery says so"),
         pytest.param(
             "",
-            ", the status text was empty",
-            ["The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"],
+            ", Celery's output was empty",
+            ["Celery's output was empty. Put 2>&1 before the pipe to see its errors"],
             id="nothing is said",
         ),
     ],
@@ -545,7 +545,7 @@ def test_an_ignored_beat_is_never_too_many_for_a_pattern() -> None:
 def test_two_beats_of_one_name(text: str) -> None:
     assert check("w@a", "celerybeat@a", text=text) == told(
         "WARNING - 1 beat duplicate: celerybeat@a",
-        "Beat celerybeat@a was duplicate, more than one beat answers to this name",
+        "Node name celerybeat@a was used by more than one beat",
         numbers=perfdata(duplicate="1;0;;0", missing="0;;0;0;2", online="2;;;0"),
     )
     # What nothing expects is unexpected, and only that.
@@ -690,15 +690,15 @@ def test_a_warning_does_not_stand_above_the_doubt() -> None:
     assert check("w@a", "--beat", "celerybeat@a", text=consuming("w@a", "x@a")) == told(f"UNKNOWN - {NO_BEATS}")
 
 
-CUT = "the status text is not whole: its closing line is missing, cut by a timeout or filtered"
+CUT = "Celery's output is cut: its closing line is missing (a timeout or a filter?)"
 
 
 def test_in_a_text_that_is_cut_nobody_is_called_missing() -> None:
     text = "->  w@a: OK\n->  celerybeat@a: OK\n"
     assert check("w@a", "v@b", "celerybeat@{a,b}", text=text) == told(
-        f"UNKNOWN - {CUT}, 1 of 2 workers had answered, no answer from v@b, celerybeat@b",
-        "Server b had not answered, accounts for 1 worker: v@b",
-        "Beat celerybeat@b had not answered",
+        f"UNKNOWN - {CUT}, 1 of 2 workers had replied, no reply from v@b, celerybeat@b",
+        "Server b had not replied, accounts for 1 worker: v@b",
+        "Beat celerybeat@b had not replied",
     )
     assert check("w@a", "celerybeat@a", text=text) == told(
         "OK - 1 of 1 worker and 1 beat online on 1 server", numbers=perfdata(missing="0;;0;0;2", online="2;;;0")
@@ -717,8 +717,8 @@ def test_where_beats_alone_are_expected_and_all_have_answered_a_cut_text_is_judg
 
 def test_where_beats_alone_are_expected_it_says_how_many_of_them_had_answered() -> None:
     assert check("celerybeat@{a,b}", text="->  celerybeat@a: OK\n") == told(
-        f"UNKNOWN - {CUT}, 1 of 2 beats had answered, no answer from celerybeat@b",
-        "Beat celerybeat@b had not answered",
+        f"UNKNOWN - {CUT}, 1 of 2 beats had replied, no reply from celerybeat@b",
+        "Beat celerybeat@b had not replied",
     )
 
 
@@ -855,7 +855,7 @@ def test_a_beat_that_comes_up_in_ping_alone_is_unexpected_or_a_duplicate(celery:
     twice = celery.command(active_queues=ONE, ping=says(pong("w@a", "w@a", "celerybeat@a", "celerybeat@a")))
     assert check(*BOTH, *twice).timeless == told(
         "WARNING - 1 beat duplicate: celerybeat@a",
-        "Beat celerybeat@a was duplicate, more than one beat answers to this name",
+        "Node name celerybeat@a was used by more than one beat",
         numbers=timed("0;;0;0;2", "2;;;0", duplicate="1;0;;0"),
     )
 
@@ -910,11 +910,11 @@ def test_where_the_first_question_leaves_no_verdict_ping_is_not_asked(celery: Ce
 @commands
 def test_ping_fails(celery: Celery) -> None:
     reason = (
-        "sh ended with exit status 1, 0 of 1 beat had replied to inspect ping, no answer from celerybeat@a: "
+        "sh ended with exit status 1, 0 of 1 beat had replied to inspect ping, no reply from celerybeat@a: "
         "Error: Could not connect to the message broker."
     )
     assert check(*BOTH, *celery.command(active_queues=ONE, ping=BROKEN)) == told(
-        f"UNKNOWN - {reason}", "Beat celerybeat@a had not answered"
+        f"UNKNOWN - {reason}", "Beat celerybeat@a had not replied"
     )
 
 
@@ -924,7 +924,7 @@ def test_ping_fails_and_what_is_certain_and_critical_stands(celery: Celery) -> N
     assert outcome == told(
         "CRITICAL - 1 of 2 workers missing: v@a",
         "Worker v@a was missing",
-        "In doubt: sh ended with exit status 1, 0 of 1 beat had replied to inspect ping, no answer from celerybeat@a: "
+        "In doubt: sh ended with exit status 1, 0 of 1 beat had replied to inspect ping, no reply from celerybeat@a: "
         "Error: Could not connect to the message broker.",
         numbers=timed("1;;0;0;3", "1;;;0"),
     )
@@ -933,7 +933,7 @@ def test_ping_fails_and_what_is_certain_and_critical_stands(celery: Celery) -> N
 @commands
 def test_ping_fails_where_beats_alone_are_expected(celery: Celery) -> None:
     outcome = check("celerybeat@a", *celery.command(active_queues=ONE, ping="exit 4"))
-    assert outcome == told("UNKNOWN - sh ended with exit status 4, no beat had answered")
+    assert outcome == told("UNKNOWN - sh ended with exit status 4, no beat had replied")
 
 
 @commands
@@ -946,9 +946,9 @@ def test_ping_fails_after_the_beat_has_answered(celery: Celery) -> None:
 @pytest.mark.waiting
 def test_the_deadline_names_the_beat_that_was_silent(celery: Celery) -> None:
     command = celery.command(active_queues=ONE, ping=f"{begins(pong('w@a'))}; sleep 100")
-    silent = "sh did not end before the timeout, 0 of 1 beat had replied to inspect ping, no answer from celerybeat@a"
+    silent = "sh did not end before the timeout, 0 of 1 beat had replied to inspect ping, no reply from celerybeat@a"
     outcome = at_the_timeout(lambda seconds: check(*BOTH, "-t", seconds, *command), silent)
-    assert outcome == told(f"UNKNOWN - {silent}", "Beat celerybeat@a had not answered")
+    assert outcome == told(f"UNKNOWN - {silent}", "Beat celerybeat@a had not replied")
 
 
 @commands
@@ -1049,13 +1049,13 @@ def test_a_command_that_asks_one_thing(celery: Celery) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        pytest.param(["--queue", "mail"], "--queue and --beat need two questions", id="a queue"),
-        pytest.param(["--task-limit", "60"], "--task-limit and --beat need two questions", id="limits of tasks"),
+        pytest.param(["--queue", "mail"], "--queue and --beat need two inspect commands", id="a queue"),
+        pytest.param(["--task-limit", "60"], "--task-limit and --beat need two inspect commands", id="limits of tasks"),
     ],
 )
 def test_options_that_need_two_questions_need_braces(options: list[str], problem: str) -> None:
     assert check("--beat", "celerybeat@a", *options, "--", "celery", "inspect", "ping") == told(
-        f"UNKNOWN - {problem}, write {{}} in COMMAND for the question: -- celery -A proj inspect {{}} -t 10"
+        f"UNKNOWN - {problem}; write {{}} where COMMAND names one: -- celery -A proj inspect {{}} -t 10"
     )
 
 
@@ -1140,9 +1140,9 @@ def test_the_baseline_leaves_out_an_ignored_beat() -> None:
     assert outcome == Outcome("w@a\nbeat celerybeat@b\n", OK)
 
 
-NOT_A_NODE = "it is not a node name, write celerybeat@SERVER, 'celerybeat@*' or PATTERN=N"
-ONE_BEAT = "without *, ? or [...] it matches one beat alone, write celerybeat@SERVER, 'celerybeat@*' or PATTERN=N"
-NO_BEAT_AT_ALL = "it expects no beat, write PATTERN=0..MAX for up to MAX beats"
+NOT_A_NODE = "it is not a node name; write celerybeat@SERVER, 'celerybeat@*' or PATTERN=N"
+ONE_BEAT = "without *, ? or [...] it matches one beat alone; write celerybeat@SERVER, 'celerybeat@*' or PATTERN=N"
+NO_BEAT_AT_ALL = "it expects no beat; write PATTERN=0..MAX for up to MAX beats"
 
 WRONG = [
     pytest.param("beats", NOT_A_NODE, id="no server"),
@@ -1160,7 +1160,7 @@ WRONG = [
     pytest.param("beats@a=2..", ONE_BEAT, id="two or more of one name"),
     pytest.param("beats@*=0", NO_BEAT_AT_ALL, id="none"),
     pytest.param("beats@*=0..0", NO_BEAT_AT_ALL, id="none to none"),
-    pytest.param("beats@*=3..2", "MIN is over MAX, write PATTERN=MIN..MAX", id="MIN over MAX"),
+    pytest.param("beats@*=3..2", "MIN is greater than MAX; write PATTERN=MIN..MAX", id="MIN over MAX"),
     pytest.param("http://user:beats@a", NOT_A_NODE, id="a URL with a password"),
     pytest.param("'beats@*'", NOT_A_NODE, id="quotation marks"),
 ]
@@ -1228,24 +1228,24 @@ def test_a_word_that_only_begins_like_the_one_of_a_line_is_none(tmp_path: Path) 
     ],
 )
 def test_a_beat_given_twice_is_refused(arguments: str, problem: str) -> None:
-    assert check("w@a", *arguments.split()) == told(f"UNKNOWN - {problem}: the beat is given twice, write it once")
+    assert check("w@a", *arguments.split()) == told(f"UNKNOWN - {problem}: the beat is given twice; write it once")
 
 
 def test_a_beat_given_twice_in_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "expected"
     for line in ("beat celerybeat@a", "celerybeat@a"):
         file.write_text(f"beat celerybeat@a\n{line}\n")
-        assert check("-f", str(file)) == told(f"UNKNOWN - {file}:2: the beat is given twice, write it once")
+        assert check("-f", str(file)) == told(f"UNKNOWN - {file}:2: the beat is given twice; write it once")
     file.write_text("beat celerybeat@a\n")
     assert check("-f", str(file), "--beat", "celerybeat@a") == told(
-        "UNKNOWN - --beat celerybeat@a: the beat is given twice, write it once"
+        "UNKNOWN - --beat celerybeat@a: the beat is given twice; write it once"
     )
 
 
 def test_one_node_as_a_beat_and_as_a_worker_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "expected"
     file.write_text("beat cron@a\ncron@a\n")
-    reason = f"{file}:2: it is expected as a beat, write it once"
+    reason = f"{file}:2: it is expected as a beat; write it once"
     assert check("-f", str(file)) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
 
@@ -1253,7 +1253,7 @@ def test_one_node_as_a_worker_and_as_a_beat_is_refused() -> None:
     outcome = check("w@a", "cron@a", "--beat", "cron@a", text=status("w@a", "cron@a"))
     assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
     assert outcome.output.startswith("CELERY WORKERS UNKNOWN - --beat cron@a: ")
-    assert outcome.output.endswith(": it is expected as a worker, write it once\n")
+    assert outcome.output.endswith(": it is expected as a worker; write it once\n")
 
 
 @pytest.mark.parametrize(
@@ -1261,10 +1261,10 @@ def test_one_node_as_a_worker_and_as_a_beat_is_refused() -> None:
     [
         pytest.param("beat celerybeat@a", "write --beat celerybeat@a", id="a line of a file"),
         pytest.param("beat  celerybeat@*=1..2", "write --beat celerybeat@*=1..2", id="a line of a file with a pattern"),
-        pytest.param("celerybeat@*=3..2", "MIN is over MAX, write PATTERN=MIN..MAX", id="MIN over MAX"),
+        pytest.param("celerybeat@*=3..2", "MIN is greater than MAX; write PATTERN=MIN..MAX", id="MIN over MAX"),
         pytest.param(
             "celerybeat@*",
-            "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
+            "a pattern needs the number of workers; write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
             id="a pattern without a number",
         ),
         pytest.param("celerybeat@*=0", NO_BEAT_AT_ALL, id="a pattern that expects none"),

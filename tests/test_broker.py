@@ -23,10 +23,10 @@ ENCODE = "in a user name or password, write %2F for /, %23 for #, %3F for ?, %3B
 EXTRA = "pip install 'check_celery_workers[broker]', on Debian python3-kombu, python3-redis and python3-packaging"
 NO_URL = "--broker takes a URL, such as redis://redis1/0, the full path of a file that holds it, or env"
 NO_OBJECT = (
-    """is no JSON object, write one such as '{"global_keyprefix": "shop:"}', or the full path of a file that holds it"""
+    """is no JSON object; write one such as '{"global_keyprefix": "shop:"}', or the full path of a file that holds it"""
 )
 NOBODY = (
-    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "Nobody replied over the broker. If workers run: is the application on another database or virtual host, or does "
     "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these\n"
 )
 
@@ -40,7 +40,7 @@ def unknown(reason: str) -> Outcome:
     [
         pytest.param(
             ["--broker", REDIS, "--", "celery", "status"],
-            "--broker asks the workers itself, leave out --broker or what follows the --",
+            "--broker asks the workers itself; leave out --broker or what follows the --",
             id="with COMMAND",
         ),
         pytest.param(["--broker-options", "{}"], "--broker-options needs --broker", id="options without a broker"),
@@ -57,12 +57,12 @@ def unknown(reason: str) -> Outcome:
         ),
         pytest.param(
             ["--no-command", "--broker", REDIS],
-            "--no-command accepts no COMMAND and no --broker, leave it out",
+            "--no-command accepts no COMMAND and no --broker; leave it out",
             id="a broker after --no-command",
         ),
         pytest.param(
             ["--broker", "env", "--no-command"],
-            "--no-command accepts no COMMAND and no --broker, leave it out",
+            "--no-command accepts no COMMAND and no --broker; leave it out",
             id="a broker before --no-command",
         ),
         pytest.param(
@@ -81,12 +81,12 @@ def unknown(reason: str) -> Outcome:
         pytest.param(["--broker", "ENV"], NO_URL, id="env in capitals"),
         pytest.param(
             ["--broker", REDIS, "--reply-timeout", "0"],
-            "argument --reply-timeout: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --reply-timeout: '0' is no time at all; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a reply-timeout of nothing",
         ),
         pytest.param(
             ["--broker", REDIS, "--reply-timeout", "soon"],
-            "argument --reply-timeout: 'soon' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --reply-timeout: 'soon' is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a reply-timeout that is no time",
         ),
         pytest.param(
@@ -100,7 +100,7 @@ def unknown(reason: str) -> Outcome:
             id="a timeout as short as the reply-timeout",
         ),
         pytest.param(
-            ["--broker", "", "-t", "20"], "--broker is empty, write the URL of the broker", id="an empty value"
+            ["--broker", "", "-t", "20"], "--broker is empty; write the URL of the broker", id="an empty value"
         ),
     ],
 )
@@ -118,7 +118,7 @@ def test_without_a_value_the_variable_is_unknown(value: str | None) -> None:
     if value is not None:
         environment["CELERY_BROKER_URL"] = value
     assert run("w@a", "--broker", "env", env=environment) == unknown(
-        "the variable CELERY_BROKER_URL is empty, write the URL of the broker"
+        "the variable CELERY_BROKER_URL is empty; write the URL of the broker"
     )
 
 
@@ -152,23 +152,23 @@ def test_a_file_holds_the_url(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        pytest.param("", "{file} is empty, write the URL of the broker", id="nothing"),
-        pytest.param("# the broker\n\n", "{file} is empty, write the URL of the broker", id="a comment"),
-        pytest.param("CELERY_BROKER_URL=\n", "{file} is empty, write the URL of the broker", id="an empty setting"),
-        pytest.param("CELERY_BROKER_URL=''\n", "{file} is empty, write the URL of the broker", id="empty quotes"),
+        pytest.param("", "{file} is empty; write the URL of the broker", id="nothing"),
+        pytest.param("# the broker\n\n", "{file} is empty; write the URL of the broker", id="a comment"),
+        pytest.param("CELERY_BROKER_URL=\n", "{file} is empty; write the URL of the broker", id="an empty setting"),
+        pytest.param("CELERY_BROKER_URL=''\n", "{file} is empty; write the URL of the broker", id="empty quotes"),
         pytest.param(
             f"redis://:{PASSWORD}@h/0\nredis://:{PASSWORD}@h/1\n",
-            "{file} holds 2 lines, write one URL, or CELERY_BROKER_URL=URL",
+            "{file} holds 2 lines; write one URL, or CELERY_BROKER_URL=URL",
             id="two URLs",
         ),
         pytest.param(
             f"CELERY_BROKER_URL=redis://:{PASSWORD}@h/0\nCELERY_BROKER_URL=redis://:{PASSWORD}@h/1\n",
-            "{file} holds 2 lines, write one URL, or CELERY_BROKER_URL=URL",
+            "{file} holds 2 lines; write one URL, or CELERY_BROKER_URL=URL",
             id="two settings",
         ),
         pytest.param(
             f"SECRET_KEY={PASSWORD}\nBROKER=redis://:{PASSWORD}@h/0\n",
-            "{file} holds 2 lines, write one URL, or CELERY_BROKER_URL=URL",
+            "{file} holds 2 lines; write one URL, or CELERY_BROKER_URL=URL",
             id="other settings",
         ),
         pytest.param(
@@ -518,7 +518,7 @@ def test_a_backlog_is_measured_though_nobody_is_there(folders: str) -> None:
 
 def test_unknown_a_backlog_of_queues_that_nobody_names(folders: str) -> None:
     assert ask_nobody(folders, "--backlog-warning", "100") == unknown(
-        "no worker says which queues there are, name them: --backlog-critical NAME=RANGE"
+        "no worker says which queues there are; name them: --backlog-critical NAME=RANGE"
     )
 
 
@@ -552,7 +552,7 @@ def test_a_broker_in_this_process_where_nobody_listens() -> None:
 
 def test_where_nobody_answers_a_backlog_needs_a_name() -> None:
     words = ("--backlog-warning", "5", "--broker", "memory://", "--reply-timeout", "0.3")
-    assert check(*words) == unknown("no worker says which queues there are, name them: --backlog-critical NAME=RANGE")
+    assert check(*words) == unknown("no worker says which queues there are; name them: --backlog-critical NAME=RANGE")
     numbers = perfdata(
         missing="0;;0;0;0",
         online="0;;;0",

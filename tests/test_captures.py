@@ -20,7 +20,7 @@ CELERY WORKERS CRITICAL - 1 of 5 workers missing (specialworker-2@serverA), 1 du
 1 unexpected (newspecialworker-1@serverA) | \
 {perfdata(duplicate="1;0;;0", missing="1;;0;0;5", online="5;;;0", unexpected="1;0;;0")}
 Worker specialworker-2@serverA was missing
-Worker celery@serverC was duplicate, more than one worker answers to this name
+Node name celery@serverC was used by more than one worker
 Worker newspecialworker-1@serverA was unexpectedly present
 """
 NO_QUEUE = f"""\

@@ -14,6 +14,7 @@ from processes import wait_for
 from running import OK, PLUGIN, UNKNOWN, WARNING, Outcome, check, interruptible, run
 
 import check_celery_workers
+from check_celery_workers.replies.question import NEEDED_FOR
 from check_celery_workers.settings.options import parser
 
 ALL_WELL = """\
@@ -58,7 +59,7 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "w@a -c abc",
-            "argument -c/--critical: 'abc' is not a range, write [@]start:end such as 2, 10: or ~: (see --help)",
+            "argument -c/--critical: 'abc' is not a range; write [@]start:end such as 2, 10: or ~: (see --help)",
             id="a range that is a word",
         ),
         pytest.param(
@@ -68,37 +69,37 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "w@a --unexpected-warning 5%",
-            "argument --unexpected-warning: '5%' is not a range, write [@]start:end such as 2, 10: or ~: (see --help)",
+            "argument --unexpected-warning: '5%' is not a range; write [@]start:end such as 2, 10: or ~: (see --help)",
             id="percent where only missing workers take it",
         ),
         pytest.param(
             "w@a -t 0",
-            "argument -t/--timeout: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument -t/--timeout: '0' is no time at all; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a timeout of nothing",
         ),
         pytest.param(
             "w@a -t nan",
-            "argument -t/--timeout: 'nan' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument -t/--timeout: 'nan' is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a timeout that is not a number",
         ),
         pytest.param(
             "w@a -t inf",
-            "argument -t/--timeout: 'inf' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument -t/--timeout: 'inf' is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a timeout that never comes",
         ),
         pytest.param(
             "w@a --settle=-1 -- true",
-            "argument --settle: '-1' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --settle: '-1' is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a negative time to settle",
         ),
         pytest.param(
             "w@a --task-limit 0",
-            "argument --task-limit: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --task-limit: '0' is no time at all; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a limit of nothing",
         ),
         pytest.param(
             "w@a --baseline",
-            "--baseline writes down what is there, leave out EXPECTED",
+            "--baseline writes down what is there; leave out EXPECTED",
             id="a baseline of what is expected",
         ),
         pytest.param(
@@ -108,32 +109,32 @@ def test_help_fits_a_terminal_whatever_its_width(columns: str) -> None:
         ),
         pytest.param(
             "--no-command --baseline /etc/celery_workers",
-            "--no-command lets --baseline write no FILE, leave out FILE",
+            "--no-command lets --baseline write no FILE; leave out FILE",
             id="a baseline in a file that others name",
         ),
         pytest.param(
             "--baseline --critical 1",
-            "--baseline writes down what is there, leave out --critical",
+            "--baseline writes down what is there; leave out --critical",
             id="a baseline with a threshold",
         ),
         pytest.param(
             "--baseline --missing-servers-warning 1",
-            "--baseline writes down what is there, leave out --missing-servers-warning",
+            "--baseline writes down what is there; leave out --missing-servers-warning",
             id="a baseline with a threshold of servers",
         ),
         pytest.param(
             "--baseline --task-limit 5m",
-            "--baseline writes down what is there, leave out --task-limit",
+            "--baseline writes down what is there; leave out --task-limit",
             id="a baseline with a limit",
         ),
         pytest.param(
             "w@a --attempts 0 -- true",
-            "argument --attempts: '0' is not a number of attempts, write 1 or more (see --help)",
+            "argument --attempts: '0' is not a number of attempts; write 1 or more (see --help)",
             id="not a single attempt",
         ),
         pytest.param(
             "w@a --attempts x -- true",
-            "argument --attempts: 'x' is not a number of attempts, write 1 or more (see --help)",
+            "argument --attempts: 'x' is not a number of attempts; write 1 or more (see --help)",
             id="attempts that are not a number",
         ),
         pytest.param(
@@ -197,7 +198,7 @@ def test_a_time_that_cannot_be_read_is_refused(option: str, time: str) -> None:
     outcome = check("w@a", f"{option}={time}", text="w@a: OK")
     asked = "-t/--timeout" if option == "--timeout" else option
     shown = time if len(time) < 200 else f"{time[:197]}..."
-    reason = f"argument {asked}: {shown!r} is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)"
+    reason = f"argument {asked}: {shown!r} is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)"
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}", UNKNOWN)
 
 
@@ -223,9 +224,9 @@ VERBOSE = [
     "OK: duplicate is 0 (warning 0, critical ~:)",
     "OK: missing_servers is 0 (warning ~:, critical ~:)",
     "OK: unexpected_servers is 1 (warning ~:, critical ~:)",
-    "v@a: COUNT 3 is numbered from 1",
-    "Passed over in the status text: ConnectionError: no route to the other broker",
-    "The status text:",
+    "v@a: its 3 workers are numbered from 1",
+    "Passed over in Celery's output: ConnectionError: no route to the other broker",
+    "Celery's output:",
     "v-1@a: OK",
     "v-2@a: OK",
     "v-3@a: OK",
@@ -247,10 +248,10 @@ def test_verbose_adds_lines_below(option: str, lines: int) -> None:
 def test_verbose_says_where_each_worker_is_numbered_from() -> None:
     text = "u-0@a: OK\nv-1@a: OK\nv-2@a: OK\nw-1@a: OK\n"
     lines = check("u-2@a", "v-2@a", "w-2@a", "x-2@a", "y-1..1@a", "-vv", text=text).findings
-    assert [line for line in lines if "COUNT" in line] == [
-        "u@a: COUNT 2 is numbered from 0",
-        "v@a: COUNT 2 is numbered from 1",
-        "w@a: COUNT 2 is numbered from 0 or 1",
+    assert [line for line in lines if "numbered" in line] == [
+        "u@a: its 2 workers are numbered from 0",
+        "v@a: its 2 workers are numbered from 1",
+        "w@a: its 2 workers are numbered from 0 or 1",
     ]
 
 
@@ -266,7 +267,7 @@ def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
 
 def test_verbose_shows_the_raw_text_below_an_unknown() -> None:
     assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
-        "CELERY WORKERS UNKNOWN - such ? thing\nThe status text:\nno\nsuch ? thing\n"
+        "CELERY WORKERS UNKNOWN - such ? thing\nCelery's output:\nno\nsuch ? thing\n"
     )
 
 
@@ -285,7 +286,7 @@ def test_a_terminal_on_standard_input_is_unknown_at_once() -> None:
         os.close(own)
         os.close(terminal)
     ways = "use --broker or -- COMMAND, or pipe the text of `celery status` into it (see --help)"
-    reason = f"standard input is a terminal, {ways}"
+    reason = f"standard input is a terminal; {ways}"
     assert (done.stdout, done.stderr, done.returncode) == (f"CELERY WORKERS UNKNOWN - {reason}\n", "", UNKNOWN)
 
 
@@ -304,8 +305,8 @@ def unended(expected: str, text: bytes) -> Outcome:
 
 def test_an_input_that_does_not_end_is_unknown_at_the_timeout() -> None:
     assert unended("w-2@a", b"w-1@a: OK\n") == Outcome(
-        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had answered, "
-        "no answer from w-0@a or w-2@a\nWorker w-0@a or w-2@a had not answered\n",
+        "CELERY WORKERS UNKNOWN - standard input did not end before the timeout, 1 of 2 workers had replied, "
+        "no reply from w-0@a or w-2@a\nWorker w-0@a or w-2@a had not replied\n",
         UNKNOWN,
     )
 
@@ -332,7 +333,7 @@ def test_a_line_without_an_end_is_unknown() -> None:
         done = subprocess.run([PLUGIN, "w@a"], stdin=zeros.stdout, capture_output=True, text=True, check=False)
         zeros.kill()
     assert (done.stdout, done.stderr, done.returncode) == (
-        ("CELERY WORKERS UNKNOWN - no status text: a line of more than 64 MiB, no worker had answered\n"),
+        ("CELERY WORKERS UNKNOWN - not Celery's output: a line of more than 64 MiB, no worker had replied\n"),
         "",
         UNKNOWN,
     )
@@ -351,12 +352,12 @@ def shell(script: str) -> subprocess.CompletedProcess[str]:
         pytest.param('echo "w@a: OK" | "$PLUGIN" w@a >/dev/full', "", id="standard output is a full disk"),
         pytest.param(
             '"$PLUGIN" w@a <&-',
-            "standard input is closed, use --broker or -- COMMAND, or pipe the text of `celery status` into it",
+            "standard input is closed; use --broker or -- COMMAND, or pipe the text of `celery status` into it",
             id="standard input is closed",
         ),
         pytest.param(
             '"$PLUGIN" w@a <&- 2>&-',
-            "standard input is closed, use --broker or -- COMMAND, or pipe the text of `celery status` into it",
+            "standard input is closed; use --broker or -- COMMAND, or pipe the text of `celery status` into it",
             id="standard input and standard error are closed",
         ),
     ],
@@ -407,3 +408,25 @@ def test_a_bug_is_unknown_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_option_is_described() -> None:
     assert all(action.help for action in parser()._actions)  # noqa: SLF001 -- argparse has no other way
+
+
+def test_every_option_about_workers_needs_an_answer_or_says_who_counts() -> None:
+    """Whoever adds one and forgets what it needs hears of it here: nothing would judge it."""
+    (group,) = (group for group in parser()._action_groups if group.title == "workers")  # noqa: SLF001 # no other way
+    who_counts = {"expected", "expect", "expect_file", "ignore", "first_index"}
+    with_others = {"backlog_warning", "backlog_critical", "started_grace"}
+    assert {action.dest for action in group._group_actions} <= {*NEEDED_FOR, *who_counts, *with_others}  # noqa: SLF001
+
+
+def test_a_plugin_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
+    """Half of it is installed, say."""
+    package = tmp_path / "check_celery_workers"
+    package.mkdir()
+    source = Path(check_celery_workers.__file__).parent
+    for name in ("__init__.py", "__main__.py"):
+        (package / name).write_text((source / name).read_text())
+    command = [sys.executable, "-m", "check_celery_workers", "w@a"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    reason = "ImportError: cannot import name 'cli' from 'check_celery_workers' ("
+    assert done.stdout.startswith(f"CELERY WORKERS UNKNOWN - the plugin cannot be loaded: {reason}")
+    assert (done.stdout.count("\n"), done.stderr, done.returncode) == (1, "", 3)

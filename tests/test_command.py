@@ -30,8 +30,8 @@ CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a | \
 {perfdata(missing="1;;0;0;2", online="1;;;0", time="0.5s;;;0")}
 Worker w-2@a was missing
 """
-ONE = "1 of 2 workers had answered, no answer from w-2@a"
-NONE = "no worker had answered"
+ONE = "1 of 2 workers had replied, no reply from w-2@a"
+NONE = "no worker had replied"
 BOTH = "echo 'w-1@a: OK'; echo 'w-2@a: OK'"
 
 
@@ -131,12 +131,12 @@ def test_a_command_that_says_nothing_is_unknown(script: str) -> None:
         pytest.param("echo hello", "hello", id="it prints something else"),
         pytest.param(
             "echo 'w-1@a: OK'; echo 2 nodes online.",
-            f"the status text is not whole: it names 1 of the 2 nodes that it counts, {ONE}",
+            f"Celery's output is cut: it counts 2 nodes and lists 1, {ONE}",
             id="it prints fewer answers than it counts",
         ),
         pytest.param(
             "head -c 70000000 /dev/zero",
-            f"no status text: a line of more than 64 MiB, {NONE}",
+            f"not Celery's output: a line of more than 64 MiB, {NONE}",
             id="it prints a line without end",
         ),
         pytest.param(
@@ -152,7 +152,7 @@ def test_a_command_that_cannot_be_judged_is_unknown_and_says_why(script: str, re
     else:
         outcome = command(script, "w-1..2@a", "-t", "100")
     assert (outcome.headline, outcome.code) == (f"CELERY WORKERS UNKNOWN - {reason}", UNKNOWN)
-    assert outcome.findings == (["Worker w-2@a had not answered"] if ONE in reason else [])
+    assert outcome.findings == (["Worker w-2@a had not replied"] if ONE in reason else [])
 
 
 # Until the plugin has seen that the command ended, there is a process of its ID.
@@ -199,7 +199,7 @@ def test_a_child_that_holds_a_text_open_that_is_never_whole() -> None:
         lambda seconds: command("echo '->  w-1@a: OK'; sleep 1000 &", "w-1..2@a", "-t", seconds), "1 of 2"
     )
     reason = f"sh ended, but something that it started did not before the timeout, {ONE}"
-    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker w-2@a had not answered\n", UNKNOWN)
+    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker w-2@a had not replied\n", UNKNOWN)
 
 
 def test_a_flood_of_100_mb_is_read_and_does_not_hide_the_answers() -> None:
@@ -268,7 +268,7 @@ def test_the_answers_of_all_attempts_add_up(tmp_path: Path) -> None:
         pytest.param(
             "2",
             "echo 'w-1@a: OK'; exit $n",
-            f"CELERY WORKERS UNKNOWN - sh ended with exit status 2, {ONE}\nWorker w-2@a had not answered\n",
+            f"CELERY WORKERS UNKNOWN - sh ended with exit status 2, {ONE}\nWorker w-2@a had not replied\n",
             id="both fail",
         ),
     ],
@@ -292,7 +292,7 @@ def test_no_attempt_begins_after_the_timeout(tmp_path: Path) -> None:
 def test_a_baseline_waits_for_the_end_of_the_command() -> None:
     assert command(f"{BOTH}; sleep 1.2; echo 'x@b: OK'", "--baseline") == Outcome("w-1..2@a\nx@b\n", OK)
     assert command(f"{BOTH}; exit 1", "--baseline") == Outcome(
-        "CELERY WORKERS UNKNOWN - sh ended with exit status 1, 2 workers had answered\n", UNKNOWN
+        "CELERY WORKERS UNKNOWN - sh ended with exit status 1, 2 workers had replied\n", UNKNOWN
     )
 
 
@@ -340,7 +340,7 @@ def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
         wait_for(stopping.exists, "the command has not ended")
         plugin.send_signal(signal.SIGTERM)
         assert plugin.stdout
-        assert plugin.stdout.read() == "CELERY WORKERS UNKNOWN - ended by SIGTERM before sh finished\n"
+        assert plugin.stdout.read() == "CELERY WORKERS UNKNOWN - the check was ended by SIGTERM before sh finished\n"
 
 
 @pytest.mark.waiting

@@ -40,55 +40,55 @@ def unknown(reason: str, *findings: str) -> Outcome:
         pytest.param(
             ["--task-limit", "60"],
             output(w=task("mail", None)),
-            "the text tells no running tasks, ask inspect active",
+            "Celery's output shows no running tasks; run inspect active",
             id="tasks-that-wait-are-not-those-that-run",
         ),
         pytest.param(
             ["--task-limit", "60"],
             output(v=EMPTY, w=task("mail", None)),
-            "the text tells no running tasks, ask inspect active",
+            "Celery's output shows no running tasks; run inspect active",
             id="nor-are-those-of-an-idle-worker-beside-it",
         ),
         pytest.param(
             ["--task-limit", "60"],
             output(v=QUEUE, w=QUEUE) + output(v=EMPTY),
-            "the text tells no running tasks of w@a, ask inspect active",
+            "Celery's output shows no running tasks of w@a; run inspect active",
             id="one-worker-is-in-the-first-output-alone",
         ),
         pytest.param(
             ["--task-limit", "60"],
             output(u=QUEUE, v=QUEUE, w=QUEUE) + output(u=EMPTY),
-            "the text tells no running tasks of v@a and 1 more, ask inspect active",
+            "Celery's output shows no running tasks of v@a and 1 more; run inspect active",
             id="two-workers-are-in-the-first-output-alone",
         ),
         pytest.param(
             ["--task-limit", "60"],
             output(v=EMPTY, w=task("mail", end="'worker_pid': <Pool")),
-            "the text tells no running tasks of w@a, ask inspect active",
+            "Celery's output shows no running tasks of w@a; run inspect active",
             id="a-task-cannot-be-read",
         ),
         pytest.param(
             ["--task-limit", "60"],
             output(v=EMPTY, w=task("pay", 9e9) + task("mail", 1496.3)),
-            "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged",
+            "--task-limit needs Celery 4.2: earlier ones do not say when a task was started",
             id="a-start-is-no-time",
         ),
         pytest.param(
             ["--queue", "mail=2"],
             output(v=QUEUE) + output(w=""),
-            "the text tells no queues of w@a, ask inspect active_queues",
+            "Celery's output shows no queues of w@a; run inspect active_queues",
             id="one-who-was-not-asked-may-be-the-second-consumer",
         ),
         pytest.param(
             ["--queue", "mail=1"],
             output(v=QUEUE) + output(w=""),
-            "the text tells no queues of w@a, ask inspect active_queues",
+            "Celery's output shows no queues of w@a; run inspect active_queues",
             id="or-one-too-many",
         ),
         pytest.param(
             ["--queue", "mail=0.."],
             output(v=task("mail", None)),
-            "the text tells no queues, ask inspect active_queues",
+            "Celery's output shows no queues; run inspect active_queues",
             id="any-number-of-consumers-of-which-nothing-is-told",
         ),
     ],
@@ -127,8 +127,8 @@ def test_the_tasks_of_an_unexpected_worker_are_in_no_doubt() -> None:
 CELERY WORKERS CRITICAL - 1 of 2 workers missing: server b | duplicate=0;0;;0 missing=1;;0;0;2 missing_servers=1;;;0 \
 online=1;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Server b was missing, accounts for 1 missing worker: w@b
-In doubt: the text tells no queues, ask inspect active_queues
-In doubt: the text tells no running tasks, ask inspect active
+In doubt: Celery's output shows no queues; run inspect active_queues
+In doubt: Celery's output shows no running tasks; run inspect active
 """,
             id="who-is-missing-though-queues-and-tasks-were-not-told",
         ),
@@ -139,7 +139,7 @@ In doubt: the text tells no running tasks, ask inspect active
 CELERY WORKERS CRITICAL - 1 worker malfunctioning: v@a | duplicate=0;0;;0 malfunctioning=1;;0;0 missing=0;;0;0;2 \
 missing_servers=0;;;0 online=2;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0
 Worker v@a was malfunctioning, it has run shop.mail for AGE
-In doubt: the text tells no running tasks of w@a, ask inspect active
+In doubt: Celery's output shows no running tasks of w@a; run inspect active
 """,
             id="a-task-over-its-limit-beside-a-worker-without-an-answer",
         ),
@@ -149,8 +149,8 @@ In doubt: the text tells no running tasks of w@a, ask inspect active
             """\
 CELERY WORKERS CRITICAL - 1 worker malfunctioning: v@a | malfunctioning=1;;0;0
 Worker v@a was malfunctioning, it answered ERROR
-In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, 2 of 3 workers had \
-answered, no answer from x@a
+In doubt: Celery's output is cut: its closing line is missing (a timeout or a filter?), 2 of 3 workers had \
+replied, no reply from x@a
 """,
             id="an-error-in-a-text-that-is-cut",
         ),
@@ -160,7 +160,7 @@ answered, no answer from x@a
             """\
 CELERY WORKERS CRITICAL - 1 worker malfunctioning: v@a | malfunctioning=1;;0;0
 Worker v@a was malfunctioning, it answered ERROR
-In doubt: one of 2 outputs failed, 1 of 2 workers had answered, no answer from w@a: Error: Could not connect to the \
+In doubt: one of 2 outputs failed, 1 of 2 workers had replied, no reply from w@a: Error: Could not connect to the \
 message broker.
 """,
             id="an-error-beside-an-output-that-failed",
@@ -172,8 +172,8 @@ message broker.
 CELERY WORKERS CRITICAL - 1 queue with too many consumers (mail), 1 worker unexpected (u@a) | queues=1;;0;0
 Queue mail has 2 consumers instead of at most 1
 Worker u@a was unexpectedly present
-In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, 1 of 2 workers had \
-answered, no answer from w@a
+In doubt: Celery's output is cut: its closing line is missing (a timeout or a filter?), 1 of 2 workers had \
+replied, no reply from w@a
 """,
             id="too-many-consumers-stay-too-many",
         ),
@@ -190,8 +190,8 @@ def test_each_doubt_is_about_its_own_question() -> None:
     outcome = check("w@a", "v@b", "--queue", "mail", "--task-limit", "60", text=text)
     assert outcome.findings == [
         "Server b was missing, accounts for 1 missing worker: v@b",
-        "In doubt: the text tells no queues, ask inspect active_queues",
-        "In doubt: Celery before 4.2 does not say when a task was started, --task-limit cannot be judged",
+        "In doubt: Celery's output shows no queues; run inspect active_queues",
+        "In doubt: --task-limit needs Celery 4.2: earlier ones do not say when a task was started",
     ]
 
 
@@ -207,17 +207,17 @@ def test_a_doubt_has_its_place_below_however_many_findings() -> None:
     *_, rest, doubt = outcome.findings
     assert re.fullmatch(r"\.\.\. and [0-9]+ more", rest)
     assert doubt == (
-        "In doubt: the status text is not whole: its closing line is missing, cut by a timeout or filtered, "
-        "1,000 of 1,001 workers had answered, no answer from v@a"
+        "In doubt: Celery's output is cut: its closing line is missing (a timeout or a filter?), "
+        "1,000 of 1,001 workers had replied, no reply from v@a"
     )
 
 
 def test_a_warning_does_not_stand() -> None:
     text = "->  v@a: OK\n->  u@a: OK\n"
     assert check("v@a", "w@a", text=text) == unknown(
-        "the status text is not whole: its closing line is missing, cut by a timeout or filtered, 1 of 2 workers had "
-        "answered, no answer from w@a",
-        "Worker w@a had not answered",
+        "Celery's output is cut: its closing line is missing (a timeout or a filter?), 1 of 2 workers had replied, "
+        "no reply from w@a",
+        "Worker w@a had not replied",
     )
 
 
@@ -228,7 +228,7 @@ def test_a_later_question_that_fails_leaves_who_is_missing() -> None:
     assert outcome.output == (
         f"CELERY WORKERS CRITICAL - 1 of 2 workers missing: w@a | {numbers}\n"
         "Worker w@a was missing\n"
-        "In doubt: sh ended with exit status 1, 0 of 1 worker had replied to inspect active, no answer from v@a: "
+        "In doubt: sh ended with exit status 1, 0 of 1 worker had replied to inspect active, no reply from v@a: "
         "Error: broken\n"
     )
     assert outcome.code == CRITICAL
@@ -240,7 +240,7 @@ def test_a_metric_whose_author_forgot_everything_else_is_unknown(monkeypatch: py
     rows = (*ROWS, Row("scheduled", ("timeout",), compared, "tasks with an ETA", value_of=lambda _comparison: 0))
     for module in (metrics, plugin):
         monkeypatch.setattr(module, "ROWS", rows)
-    reason = "the text tells no tasks with an ETA, ask inspect scheduled"
+    reason = "Celery's output shows no tasks with an ETA; run inspect scheduled"
     assert check("w@a", text=output(w=EMPTY)) == unknown(reason)
     missing = check("w@a", "v@a", text=output(w=EMPTY))
     assert missing.findings == ["Worker v@a was missing", f"In doubt: {reason}"]
@@ -276,12 +276,12 @@ def test_an_answer_that_cannot_be_read_is_named_as_that() -> None:
 def test_who_is_silent_is_named_by_server_and_by_node() -> None:
     text = "->  w-1@a: OK\n->  w-3@a: OK\n"
     assert check("w-1..4@a", "v-2@b", "x@c", text=text) == unknown(
-        "the status text is not whole: its closing line is missing, cut by a timeout or filtered, 2 of 7 workers had "
-        "answered, no answer from server b, x@c, w-2@a, w-4@a",
-        "Server b had not answered, accounts for 2 workers",
-        "Server c had not answered, accounts for 1 worker: x@c",
-        "Worker w-2@a had not answered",
-        "Worker w-4@a had not answered",
+        "Celery's output is cut: its closing line is missing (a timeout or a filter?), 2 of 7 workers had replied, "
+        "no reply from server b, x@c, w-2@a, w-4@a",
+        "Server b had not replied, accounts for 2 workers",
+        "Server c had not replied, accounts for 1 worker: x@c",
+        "Worker w-2@a had not replied",
+        "Worker w-4@a had not replied",
     )
 
 

@@ -14,7 +14,7 @@ V_MISSING = Outcome(
 WELL = Outcome(
     f"CELERY WORKERS OK - 2 of 2 workers online on 1 server | {perfdata(missing='0;;0;0;2', online='2;;;0')}\n", OK
 )
-NOT_WHOLE = "the status text is not whole: its closing line is missing, cut by a timeout or filtered"
+NOT_WHOLE = "Celery's output is cut: its closing line is missing (a timeout or a filter?)"
 
 
 def judged(*texts: str) -> Outcome:
@@ -28,8 +28,8 @@ def unknown(reason: str) -> Outcome:
 
 def in_doubt(problem: str, reason: str = "") -> Outcome:
     """Return that only one of the two workers has answered, and that the text does not let judge."""
-    words = f"{problem}, 1 of 2 workers had answered, no answer from v@a{reason and ': '}{reason}"
-    return Outcome(f"CELERY WORKERS UNKNOWN - {words}\nWorker v@a had not answered\n", UNKNOWN)
+    words = f"{problem}, 1 of 2 workers had replied, no reply from v@a{reason and ': '}{reason}"
+    return Outcome(f"CELERY WORKERS UNKNOWN - {words}\nWorker v@a had not replied\n", UNKNOWN)
 
 
 def traceback(frame: str, said: str) -> str:

@@ -34,86 +34,86 @@ THREE = online("worker-1@a", "worker-2@a", "worker-3@a")
     [
         pytest.param(
             ["worker-1@a", "worker-2@a"],
-            "EXPECTED worker-2@a: it means two workers, some of which are expected already; for the one "
-            "worker of that name write worker-2..2@a, for exactly worker-1@a and worker-2@a write "
-            "worker-1..2@a, or let --baseline write it",
+            "EXPECTED worker-2@a: it means two workers and overlaps what is expected already; write "
+            "worker-1..2@a for exactly worker-1@a and worker-2@a, worker-2..2@a for the one worker of that name, or "
+            "let --baseline write it",
             id="two-names",
         ),
         pytest.param(
             ["worker-1@a", "worker-2@a", "worker-3@a"],
-            "EXPECTED worker-2@a: it means two workers, some of which are expected already; for the one "
-            "worker of that name write worker-2..2@a, for exactly worker-1@a and worker-2@a write "
-            "worker-1..2@a, or let --baseline write it",
+            "EXPECTED worker-2@a: it means two workers and overlaps what is expected already; write "
+            "worker-1..2@a for exactly worker-1@a and worker-2@a, worker-2..2@a for the one worker of that name, or "
+            "let --baseline write it",
             id="three-names",
         ),
         pytest.param(
             ["worker-3@a", "worker-1@a"],
-            "EXPECTED worker-1@a: it means one worker, some of which are expected already; for the one "
-            "worker of that name write worker-1..1@a, for exactly worker-3@a and worker-1@a write "
-            "worker-3..3@a and worker-1..1@a, or let --baseline write it",
+            "EXPECTED worker-1@a: it means one worker and overlaps what is expected already; write "
+            "worker-3..3@a and worker-1..1@a for exactly worker-3@a and worker-1@a, worker-1..1@a for the one worker "
+            "of that name, or let --baseline write it",
             id="in-another-order",
         ),
         pytest.param(
             ["w-4@a", "w-1..2@a"],
-            "EXPECTED w-1..2@a: the same worker is expected twice, write it once",
+            "EXPECTED w-1..2@a: the same worker is expected twice; write it once",
             id="a-count-and-a-span",
         ),
         pytest.param(
             ["w-1..2@a", "w-2..3@a"],
-            "EXPECTED w-2..3@a: the same worker is expected twice, write it once",
+            "EXPECTED w-2..3@a: the same worker is expected twice; write it once",
             id="spans-that-overlap",
         ),
         pytest.param(
-            ["w@a", "w@a"], "EXPECTED w@a: the same worker is expected twice, write it once", id="the-same-twice"
+            ["w@a", "w@a"], "EXPECTED w@a: the same worker is expected twice; write it once", id="the-same-twice"
         ),
         pytest.param(
             ["celery@{a,b,a}"],
-            "EXPECTED celery@{a,b,a}: the same worker is expected twice, write it once",
+            "EXPECTED celery@{a,b,a}: the same worker is expected twice; write it once",
             id="the-same-twice-by-braces",
         ),
         pytest.param(
             ["worker-1@a,worker-2@a"],
-            f"EXPECTED worker-1@a,worker-2@a: it holds a comma, write {ONE_EACH}",
+            f"EXPECTED worker-1@a,worker-2@a: it holds a comma; write {ONE_EACH}",
             id="commas",
         ),
         pytest.param(
             ["worker@a,"],
-            f"EXPECTED worker@a,: it holds a comma, write {ONE_EACH}",
+            f"EXPECTED worker@a,: it holds a comma; write {ONE_EACH}",
             id="a-comma-at-the-end",
         ),
         pytest.param(
             ["celery@a celery@b"],
-            f"EXPECTED celery@a celery@b: it holds white space, write {ONE_EACH}",
+            f"EXPECTED celery@a celery@b: it holds white space; write {ONE_EACH}",
             id="one-string",
         ),
         pytest.param(
             ['"celery@a"'],
-            f'EXPECTED "celery@a": it holds a quotation mark, write {ONE_EACH}',
+            f'EXPECTED "celery@a": it holds a quotation mark; write {ONE_EACH}',
             id="quotes",
         ),
         pytest.param(
             ["'celery@a'"],
-            f"EXPECTED 'celery@a': it holds a quotation mark, write {ONE_EACH}",
+            f"EXPECTED 'celery@a': it holds a quotation mark; write {ONE_EACH}",
             id="single-quotes",
         ),
         pytest.param(
             ["celery@a@b"],
-            f"EXPECTED celery@a@b: it holds more than one @, write {ONE_EACH}",
+            f"EXPECTED celery@a@b: it holds more than one @; write {ONE_EACH}",
             id="two-at-signs",
         ),
         pytest.param(
             ["celery1..3@vm"],
-            "EXPECTED celery1..3@vm: a range without a dash needs braces, write celery{1..3}@vm",
+            "EXPECTED celery1..3@vm: a range without a dash needs braces; write celery{1..3}@vm",
             id="a-span-without-a-dash",
         ),
         pytest.param(
             ["->  worker-3@a: OK"],
-            f"EXPECTED -> worker-3@a: OK: it is a line of status text, write {FORMS}, or let --baseline write it",
+            f"EXPECTED -> worker-3@a: OK: it is a line of Celery's output; write {FORMS}, or let --baseline write it",
             id="a-pasted-line",
         ),
         pytest.param(
             ["worker-3@a: OK"],
-            f"EXPECTED worker-3@a: OK: it is a line of status text, write {FORMS}, or let --baseline write it",
+            f"EXPECTED worker-3@a: OK: it is a line of Celery's output; write {FORMS}, or let --baseline write it",
             id="a-pasted-line-of-Celery-4",
         ),
         pytest.param(
@@ -121,84 +121,88 @@ THREE = online("worker-1@a", "worker-2@a", "worker-3@a")
         ),
         pytest.param(
             ["celery@a: OK"],
-            f"EXPECTED celery@a: OK: it is a line of status text, write {FORMS}, or let --baseline write it",
+            f"EXPECTED celery@a: OK: it is a line of Celery's output; write {FORMS}, or let --baseline write it",
             id="a-pasted-line-without-index",
         ),
         pytest.param(
             ["worker1"],
-            f"EXPECTED worker1: it names no server, write {FORMS}",
+            f"EXPECTED worker1: it names no server; write {FORMS}",
             id="no-server",
         ),
         pytest.param(
             ["w-0@a"],
-            "EXPECTED w-0@a: it expects no worker, write w-0..0@a for the one worker w-0@a",
+            "EXPECTED w-0@a: it expects no worker; write w-0..0@a for the one worker w-0@a",
             id="a-count-of-0",
         ),
         pytest.param(
             ["worker-0@serverSERVER"],
-            "EXPECTED worker-0@serverSERVER: it expects no worker, write worker-0..0@serverSERVER for the "
+            "EXPECTED worker-0@serverSERVER: it expects no worker; write worker-0..0@serverSERVER for the "
             "one worker worker-0@serverSERVER",
             id="names-that-hold-the-placeholders",
         ),
         pytest.param(
             ["NAME-0@a"],
-            "EXPECTED NAME-0@a: it expects no worker, write NAME-0..0@a for the one worker NAME-0@a",
+            "EXPECTED NAME-0@a: it expects no worker; write NAME-0..0@a for the one worker NAME-0@a",
             id="names-that-are-placeholders",
         ),
         pytest.param(
             ["SERVER-0@a"],
-            "EXPECTED SERVER-0@a: it expects no worker, write SERVER-0..0@a for the one worker SERVER-0@a",
+            "EXPECTED SERVER-0@a: it expects no worker; write SERVER-0..0@a for the one worker SERVER-0@a",
             id="a-name-that-is-SERVER",
         ),
-        pytest.param(["w-5..2@a"], "EXPECTED w-5..2@a: FIRST is over LAST, write w-2..5@a", id="first-over-last"),
+        pytest.param(
+            ["w-5..2@a"], "EXPECTED w-5..2@a: FIRST is greater than LAST; write w-2..5@a", id="first-over-last"
+        ),
         pytest.param(
             ["@a"],
-            f"EXPECTED @a: NAME or SERVER is empty, write {FORMS}",
+            f"EXPECTED @a: NAME or SERVER is empty; write {FORMS}",
             id="no-name",
         ),
         pytest.param(
             ["w@"],
-            f"EXPECTED w@: NAME or SERVER is empty, write {FORMS}",
+            f"EXPECTED w@: NAME or SERVER is empty; write {FORMS}",
             id="an-empty-server",
         ),
         pytest.param(
             ["w-*@a"],
-            "EXPECTED w-*@a: a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
+            "EXPECTED w-*@a: a pattern needs the number of workers; write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
             id="a-pattern-without-a-number",
         ),
-        pytest.param(["w-*@a=3..1"], "EXPECTED w-*@a=3..1: MIN is over MAX, write PATTERN=MIN..MAX", id="min-over-max"),
+        pytest.param(
+            ["w-*@a=3..1"], "EXPECTED w-*@a=3..1: MIN is greater than MAX; write PATTERN=MIN..MAX", id="min-over-max"
+        ),
         pytest.param(
             ["w-1..1000001@a"],
-            "EXPECTED w-1..1000001@a: it means more than 1,000,000 workers, write fewer",
+            "EXPECTED w-1..1000001@a: it means more than 1,000,000 workers; write fewer",
             id="more-than-a-million",
         ),
         pytest.param(
             ["w-1000001@a"],
-            "EXPECTED w-1000001@a: it means 1,000,001 workers, more than 1,000,000, write "
+            "EXPECTED w-1000001@a: it means 1,000,001 workers, more than 1,000,000; write "
             "w-1000001..1000001@a for the one worker w-1000001@a",
             id="a-count-of-more-than-a-million",
         ),
         pytest.param(
             ["w-*@a=1000001"],
-            "EXPECTED w-*@a=1000001: it means more than 1,000,000 workers, write fewer",
+            "EXPECTED w-*@a=1000001: it means more than 1,000,000 workers; write fewer",
             id="a-pattern-for-more-than-a-million",
         ),
         pytest.param(
             ["w-*@a=1000001.."],
-            "EXPECTED w-*@a=1000001..: it means more than 1,000,000 workers, write fewer",
+            "EXPECTED w-*@a=1000001..: it means more than 1,000,000 workers; write fewer",
             id="a-pattern-for-at-least-more-than-a-million",
         ),
         pytest.param(
             ["w@a{1..1000001}"],
-            "EXPECTED w@a{1..1000001}: its braces stand for more than 1,000,000 workers, write fewer",
+            "EXPECTED w@a{1..1000001}: its braces stand for more than 1,000,000 workers; write fewer",
             id="braces-for-more-than-a-million",
         ),
         pytest.param(
             ["w{1..2000}@a{1..2000}"],
-            "EXPECTED w{1..2000}@a{1..2000}: its braces stand for more than 1,000,000 workers, write fewer",
+            "EXPECTED w{1..2000}@a{1..2000}: its braces stand for more than 1,000,000 workers; write fewer",
             id="braces-times-braces",
         ),
-        pytest.param([], "no worker is expected, write EXPECTED such as worker-4@serverA (see --help)", id="nothing"),
+        pytest.param([], "no worker is expected; write EXPECTED such as worker-4@serverA (see --help)", id="nothing"),
     ],
 )
 def test_expected(arguments: list[str], message: str) -> None:
@@ -324,19 +328,19 @@ def test_braces(tmp_path: Path, expected: str, nodes: list[str]) -> None:
 @pytest.mark.parametrize(
     ("expected", "problem"),
     [
-        ("w-*@a>=2", "it compares, write w-*@a=2.."),
-        ("w-*@a>2", "it compares, write w-*@a=3.."),
-        ("w-*@a<=2", "it compares, write w-*@a=0..2"),
-        ("w-*@a<2", "it compares, write w-*@a=0..1"),
-        ("w-*@a==2", "it compares, write w-*@a=2"),
-        ("w@a[1:3]", "a range in brackets needs braces, write w@a{1..3}"),
-        ("w@a-[01:20]", "a range in brackets needs braces, write w@a-{01..20}"),
-        ("w@[2001:db8::1]", "an address in brackets is a pattern, write w@[[]2001:db8::1]=1"),
-        ("w@[::1]=1", "an address in brackets is a pattern, write w@[[]::1]=1"),
-        ("w-{1-3}@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
-        ("w-{1..3@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
-        ("w-1..3}@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
-        ("w-{{ item }}@a", "its braces hold neither .. nor a comma, or are not closed, write {1..4} or {a,b}"),
+        ("w-*@a>=2", "it compares; write w-*@a=2.."),
+        ("w-*@a>2", "it compares; write w-*@a=3.."),
+        ("w-*@a<=2", "it compares; write w-*@a=0..2"),
+        ("w-*@a<2", "it compares; write w-*@a=0..1"),
+        ("w-*@a==2", "it compares; write w-*@a=2"),
+        ("w@a[1:3]", "a range in brackets needs braces; write w@a{1..3}"),
+        ("w@a-[01:20]", "a range in brackets needs braces; write w@a-{01..20}"),
+        ("w@[2001:db8::1]", "an address in brackets is a pattern; write w@[[]2001:db8::1]=1"),
+        ("w@[::1]=1", "an address in brackets is a pattern; write w@[[]::1]=1"),
+        ("w-{1-3}@a", "its braces hold neither .. nor a comma, or are not closed; write {1..4} or {a,b}"),
+        ("w-{1..3@a", "its braces hold neither .. nor a comma, or are not closed; write {1..4} or {a,b}"),
+        ("w-1..3}@a", "its braces hold neither .. nor a comma, or are not closed; write {1..4} or {a,b}"),
+        ("w-{{ item }}@a", "its braces hold neither .. nor a comma, or are not closed; write {1..4} or {a,b}"),
     ],
 )
 def test_forms_of_other_programs_are_refused(expected: str, problem: str, tmp_path: Path) -> None:
@@ -351,7 +355,7 @@ def test_forms_of_other_programs_are_refused(expected: str, problem: str, tmp_pa
 
 def test_a_url_is_refused_and_its_password_hidden() -> None:
     assert check("redis://:s3cr3t@redis1/0", text=online("w@a")).output == (
-        "CELERY WORKERS UNKNOWN - EXPECTED redis://**@redis1/0: it is a URL, write --broker URL, or "
+        "CELERY WORKERS UNKNOWN - EXPECTED redis://**@redis1/0: it is a URL; write --broker URL, or "
         "NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N\n"
     )
 
@@ -365,18 +369,18 @@ def test_a_regular_expression_that_matches_nothing_is_explained() -> None:
 @pytest.mark.parametrize(
     ("option", "problem"),
     [
-        ("--ignore=", "the PATTERN is empty, give the option once for each PATTERN, such as 'celery@dev-*'"),
+        ("--ignore=", "the PATTERN is empty; give the option once for each PATTERN, such as 'celery@dev-*'"),
         (
             "--ignore=a@*,b@*",
-            "the PATTERN holds a comma, give the option once for each PATTERN, such as 'celery@dev-*'",
+            "the PATTERN holds a comma; give the option once for each PATTERN, such as 'celery@dev-*'",
         ),
         (
             "--task-limit=3,shop.*=100",
-            "the PATTERN holds a comma, give the option once for each PATTERN=DURATION, or DURATION alone",
+            "the PATTERN holds a comma; give the option once for each PATTERN=DURATION, or DURATION alone",
         ),
         (
             "--task-limit==100",
-            "the PATTERN is empty, give the option once for each PATTERN=DURATION, or DURATION alone",
+            "the PATTERN is empty; give the option once for each PATTERN=DURATION, or DURATION alone",
         ),
     ],
 )
@@ -446,14 +450,14 @@ def test_braces_that_are_none(expected: str) -> None:
             ["w-1..2@a"],
             ["w-1@a", "w-01@a", "w-2@a"],
             "WARNING - 1 worker duplicate: w-1@a",
-            ["Worker w-1@a was duplicate, more than one worker answers to this name"],
+            ["Node name w-1@a was used by more than one worker"],
             id="two-spellings-of-one",
         ),
         pytest.param(
             ["w-1..2@a"],
             ["w-1@a", "w-01@a", "w-01@a", "w-2@a"],
             "WARNING - 1 worker duplicate: w-1@a",
-            ["Worker w-1@a was duplicate, more than one worker answers to this name"],
+            ["Node name w-1@a was used by more than one worker"],
             id="two-spellings-of-one-and-one-of-them-twice",
         ),
         pytest.param(
@@ -552,12 +556,12 @@ def test_a_baseline_writes_single_workers_by_their_names() -> None:
         pytest.param("queue emails=2", "EXPECTED queue emails=2: write --queue emails=2", id="a queue as an argument"),
         pytest.param(
             "w@a:",
-            f"EXPECTED w@a:: it is a part of status text, write {FORMS}, or let --baseline write it",
+            f"EXPECTED w@a:: it is a part of Celery's output; write {FORMS}, or let --baseline write it",
             id="a node with the colon that Celery prints",
         ),
         pytest.param(
             "w{1..b}@a",
-            "EXPECTED w{1..b}@a: a range in braces needs two numbers or two letters, write {FIRST..LAST}",
+            "EXPECTED w{1..b}@a: a range in braces needs two numbers or two letters; write {FIRST..LAST}",
             id="a number to a letter",
         ),
     ],
@@ -575,22 +579,22 @@ def test_braces_take_letters() -> None:
     [
         pytest.param(
             "worker-1@a worker-2@a",
-            "EXPECTED worker-2@a: it means two workers, some of which are expected already; for the one worker of that "
-            "name write worker-2..2@a, for exactly worker-1@a and worker-2@a write worker-1..2@a, or let --baseline "
-            "write it",
+            "EXPECTED worker-2@a: it means two workers and overlaps what is expected already; write worker-1..2@a for "
+            "exactly worker-1@a and worker-2@a, worker-2..2@a for the one worker of that name, or let "
+            "--baseline write it",
             id="neighbours",
         ),
         pytest.param(
             "w-12@a w-4@a",
-            "EXPECTED w-4@a: it means four workers, some of which are expected already; for the one worker of that "
-            "name write w-4..4@a, for exactly w-12@a and w-4@a write w-12..12@a and w-4..4@a, or let "
+            "EXPECTED w-4@a: it means four workers and overlaps what is expected already; write w-12..12@a and "
+            "w-4..4@a for exactly w-12@a and w-4@a, w-4..4@a for the one worker of that name, or let "
             "--baseline write it",
             id="far apart",
         ),
         pytest.param(
             "w-4@a w-1234@a",
-            "EXPECTED w-1234@a: it means 1,234 workers, some of which are expected already; for the one worker of that "
-            "name write w-1234..1234@a, for exactly w-4@a and w-1234@a write w-4..4@a and w-1234..1234@a, or let "
+            "EXPECTED w-1234@a: it means 1,234 workers and overlaps what is expected already; write w-4..4@a and "
+            "w-1234..1234@a for exactly w-4@a and w-1234@a, w-1234..1234@a for the one worker of that name, or let "
             "--baseline write it",
             id="a number beyond words",
         ),
@@ -605,5 +609,5 @@ def test_copied_node_names_in_a_file_are_not_quoted(tmp_path: Path) -> None:
     file.write_text("worker-1@a\nworker-2@a\n")
     assert check("-f", str(file)).output == (
         f"CELERY WORKERS UNKNOWN - {file}:2: NAME-COUNT@SERVER means COUNT workers, and of these some are expected "
-        "already, write NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER\n"
+        "already; write NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER\n"
     )

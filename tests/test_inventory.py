@@ -15,37 +15,43 @@ FORMS = "write NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTER
 
 WRONG = [
     pytest.param(
-        "worker-0@a", "it expects no worker, write worker-0..0@a for the one worker worker-0@a", id="a COUNT of 0"
+        "worker-0@a", "it expects no worker; write worker-0..0@a for the one worker worker-0@a", id="a COUNT of 0"
     ),
-    pytest.param("worker-5..3@a", "FIRST is over LAST, write worker-3..5@a", id="FIRST over LAST"),
-    pytest.param("worker", f"it names no server, {FORMS}", id="no server"),
-    pytest.param("@a", f"NAME or SERVER is empty, {FORMS}", id="an empty NAME"),
-    pytest.param("worker-3@", f"NAME or SERVER is empty, {FORMS}", id="an empty SERVER"),
-    pytest.param("w-3..@a", f"NAME is empty, or its numbers cannot be read, {FORMS}", id="a range without LAST"),
-    pytest.param("w-..3@a", f"NAME is empty, or its numbers cannot be read, {FORMS}", id="a range without FIRST"),
+    pytest.param("worker-5..3@a", "FIRST is greater than LAST; write worker-3..5@a", id="FIRST over LAST"),
+    pytest.param("worker", f"it names no server; {FORMS}", id="no server"),
+    pytest.param("@a", f"NAME or SERVER is empty; {FORMS}", id="an empty NAME"),
+    pytest.param("worker-3@", f"NAME or SERVER is empty; {FORMS}", id="an empty SERVER"),
     pytest.param(
-        "w-1234567890123456789@a", f"NAME is empty, or its numbers cannot be read, {FORMS}", id="an index of 19 digits"
+        "w-3..@a", f"NAME is empty, or the numbers after it cannot be read; {FORMS}", id="a range without LAST"
     ),
-    pytest.param("", f"it is empty, {ONE_EACH}", id="an empty text"),
-    pytest.param("v@a w@a", f"it holds white space, {ONE_EACH}", id="two workers in one text"),
+    pytest.param(
+        "w-..3@a", f"NAME is empty, or the numbers after it cannot be read; {FORMS}", id="a range without FIRST"
+    ),
+    pytest.param(
+        "w-1234567890123456789@a",
+        f"NAME is empty, or the numbers after it cannot be read; {FORMS}",
+        id="an index of 19 digits",
+    ),
+    pytest.param("", f"it is empty; {ONE_EACH}", id="an empty text"),
+    pytest.param("v@a w@a", f"it holds white space; {ONE_EACH}", id="two workers in one text"),
     pytest.param(
         "celery@web-*",
-        "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
+        "a pattern needs the number of workers; write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
         id="a pattern without a number",
     ),
     pytest.param(
         "celery@web-*=x",
-        "a pattern needs the number of workers, write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
+        "a pattern needs the number of workers; write PATTERN=N, PATTERN=MIN..MAX or PATTERN=MIN..",
         id="a pattern with a word for its number",
     ),
     pytest.param(
         "celery@web-*=0",
-        "it expects no worker, write PATTERN=0..MAX for up to MAX workers",
+        "it expects no worker; write PATTERN=0..MAX for up to MAX workers",
         id="a pattern that expects none",
     ),
-    pytest.param("celery@web-*=3..2", "MIN is over MAX, write PATTERN=MIN..MAX", id="MIN over MAX"),
+    pytest.param("celery@web-*=3..2", "MIN is greater than MAX; write PATTERN=MIN..MAX", id="MIN over MAX"),
     pytest.param(
-        "celery@web=2", f"without *, ? or [...] it matches one worker alone, {FORMS}", id="a number without a pattern"
+        "celery@web=2", f"without *, ? or [...] it can match only one worker; {FORMS}", id="a number without a pattern"
     ),
 ]
 
@@ -84,14 +90,14 @@ def test_a_wrong_line_of_a_file_is_named_and_never_repeated(tmp_path: Path, text
 def test_the_same_worker_expected_twice_is_refused(twice: str) -> None:
     last = twice.rsplit(maxsplit=1)[-1]
     assert check(*twice.split()) == Outcome(
-        f"CELERY WORKERS UNKNOWN - EXPECTED {last}: the same worker is expected twice, write it once\n", UNKNOWN
+        f"CELERY WORKERS UNKNOWN - EXPECTED {last}: the same worker is expected twice; write it once\n", UNKNOWN
     )
 
 
 def test_a_line_that_is_pasted_is_named_as_that() -> None:
     advice = f"{FORMS}, or let --baseline write it"
     assert check("->  w@a: OK") == Outcome(
-        f"CELERY WORKERS UNKNOWN - EXPECTED ->  w@a: OK: it is a line of status text, {advice}\n".replace(
+        f"CELERY WORKERS UNKNOWN - EXPECTED ->  w@a: OK: it is a line of Celery's output; {advice}\n".replace(
             "->  w", "-> w"
         ),
         UNKNOWN,
@@ -102,13 +108,13 @@ def test_a_line_that_is_pasted_is_named_as_that() -> None:
 def test_a_line_of_a_file_that_is_something_else_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "file").write_text(f"{line}\n", encoding="utf-8")
     outcome = check("-f", str(tmp_path / "file"))
-    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {tmp_path}/file:1: it is not a node name, {FORMS}\n", UNKNOWN)
+    assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {tmp_path}/file:1: it is not a node name; {FORMS}\n", UNKNOWN)
 
 
 def test_the_same_pattern_given_twice_is_refused() -> None:
     assert (
         check("w*=1", "w*=2").output
-        == "CELERY WORKERS UNKNOWN - EXPECTED w*=2: the pattern is given twice, write it once\n"
+        == "CELERY WORKERS UNKNOWN - EXPECTED w*=2: the pattern is given twice; write it once\n"
     )
 
 
@@ -158,7 +164,7 @@ def test_a_file_that_does_not_end_is_unknown_at_the_timeout(tmp_path: Path) -> N
 
 def test_nothing_expected_is_refused() -> None:
     assert check(text="w@a: OK\n") == Outcome(
-        "CELERY WORKERS UNKNOWN - no worker is expected, write EXPECTED such as worker-4@serverA (see --help)\n",
+        "CELERY WORKERS UNKNOWN - no worker is expected; write EXPECTED such as worker-4@serverA (see --help)\n",
         UNKNOWN,
     )
 
@@ -216,7 +222,7 @@ def test_a_baseline_fed_back_is_ok(tmp_path: Path, nodes: list[str], lines: list
         pytest.param("Killed\n", "Killed", id="not a status text"),
         pytest.param(
             "w@a: OK\n\n2 nodes online.\n",
-            "the status text is not whole: it names 1 of the 2 nodes that it counts, 1 worker had answered",
+            "Celery's output is cut: it counts 2 nodes and lists 1, 1 worker had replied",
             id="a text that is not whole",
         ),
     ],
@@ -283,6 +289,6 @@ def test_a_file_that_holds_the_output_of_a_check_is_named(tmp_path: Path, state:
     file = tmp_path / "list"
     file.write_text(f"CELERY WORKERS {state} - Killed\n")
     assert check("-f", str(file), text=TEXT) == Outcome(
-        f"CELERY WORKERS UNKNOWN - {file}:1: it is the output of a check, write the list again with --baseline FILE\n",
+        f"CELERY WORKERS UNKNOWN - {file}:1: it is the output of a check; write the list again with --baseline FILE\n",
         UNKNOWN,
     )

@@ -134,9 +134,9 @@ def test_who_answers(capture: Capture) -> None:
 @pytest.mark.parametrize("capture", answered("status", "ping"), ids=str)
 def test_who_answers_tells_neither_queues_nor_tasks(capture: Capture) -> None:
     asked = check(*capture.expected, "--queue", "qa", text=capture.text)
-    assert_in_doubt(capture, asked, "the text tells no queues, ask inspect active_queues")
+    assert_in_doubt(capture, asked, "Celery's output shows no queues; run inspect active_queues")
     limited = check(*capture.expected, "--task-limit", "3600", text=capture.text)
-    assert_in_doubt(capture, limited, "the text tells no running tasks, ask inspect active")
+    assert_in_doubt(capture, limited, "Celery's output shows no running tasks; run inspect active")
 
 
 def assert_in_doubt(capture: Capture, outcome: Outcome, doubt: str) -> None:
@@ -231,7 +231,7 @@ def test_tasks(capture: Capture) -> None:
 def test_tasks_are_no_queues(capture: Capture) -> None:
     outcome = check(*capture.expected, "--queue", "qa", text=capture.text)
     if "name" in capture.text:
-        assert_in_doubt(capture, outcome, "the text tells no queues, ask inspect active_queues")
+        assert_in_doubt(capture, outcome, "Celery's output shows no queues; run inspect active_queues")
     else:
         # Where everybody lists nothing, nobody knows of what.
         assert outcome.findings[-1] == (
@@ -264,7 +264,7 @@ def test_no_argument_of_a_task_leaves(capture: Capture) -> None:
         assert not ARGUMENTS.search(outcome.output)
 
 
-NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
+NO_START = "--task-limit needs Celery 4.2: earlier ones do not say when a task was started"
 SCENARIOS = ("consumer-cancelled", "endless", "healthy-busy", "healthy-idle", "wrong-queue")
 
 

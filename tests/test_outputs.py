@@ -174,7 +174,7 @@ def test_nobody_replied(text: str) -> None:
 def test_a_text_that_is_not_whole_does_not_let_judge_who_is_missing(text: str) -> None:
     outcome = check(*BOTH, text=text)
     assert outcome.code == UNKNOWN, outcome.output
-    assert "not whole" in outcome.headline
+    assert "is cut" in outcome.headline
     assert "was missing" not in outcome.output
 
 
@@ -290,9 +290,7 @@ WARNING_LINE = "/srv/control.py:96: DuplicateNodenameWarning: Received multiple 
 )
 def test_duplicates(text: str, duplicates: list[str]) -> None:
     outcome = check(*BOTH, text=text)
-    assert outcome.findings == [
-        f"Worker {node} was duplicate, more than one worker answers to this name" for node in duplicates
-    ]
+    assert outcome.findings == [f"Node name {node} was used by more than one worker" for node in duplicates]
     assert outcome.code == (WARNING if duplicates else OK)
 
 
@@ -584,7 +582,7 @@ def test_the_outputs_are_counted() -> None:
     whole_output = "->  w-{}@a: OK\n\n1 node online.\n"
     text = whole_output.format(1) + whole_output.format(2) + "Error: broken\n"
     assert check("w-1..2@a", text=text).headline == (
-        "CELERY WORKERS UNKNOWN - one of 3 outputs failed, 2 of 2 workers had answered: Error: broken"
+        "CELERY WORKERS UNKNOWN - one of 3 outputs failed, 2 of 2 workers had replied: Error: broken"
     )
     text = whole_output.format(1) + "Error: No nodes replied within time constraint\n" * 2
     assert check("w-1..1@a", text=text).headline == "CELERY WORKERS UNKNOWN - 2 of 3 outputs: no nodes replied"
@@ -609,9 +607,9 @@ def one_missing(node: str, expected: int = 2) -> Outcome:
 
 def not_whole(problem: str, node: str, expected: int = 2) -> Outcome:
     """Return that one has not answered, and that a part of the text is missing."""
-    counts = f"{expected - 1} of {expected} workers had answered, no answer from {node}"
-    reason = f"the status text is not whole: {problem}, {counts}"
-    return Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker {node} had not answered\n", UNKNOWN)
+    counts = f"{expected - 1} of {expected} workers had replied, no reply from {node}"
+    reason = f"Celery's output is cut: {problem}, {counts}"
+    return Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker {node} had not replied\n", UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -633,12 +631,12 @@ def not_whole(problem: str, node: str, expected: int = 2) -> Outcome:
         ),
         pytest.param(
             REPLY.format(W1) + REPLY.format(W1) + CLOSED + "\n2 nodes online.\n",
-            not_whole("it names 0 of the 2 nodes that it counts", W2),
+            not_whole("it counts 2 nodes and lists 0", W2),
             id="more-claimed-than-all-have",
         ),
         pytest.param(
             CLOSED + REPLY.format(W1) + REPLY.format(W1) + CLOSED,
-            not_whole("it names 0 of the 1 nodes that it counts", W2),
+            not_whole("it counts 1 nodes and lists 0", W2),
             id="a-closing-line-before-all-replies",
         ),
     ],
@@ -652,7 +650,7 @@ def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -
     numbers = perfdata(missing="0;;0;0;1", online="1;;;0", duplicate="1;0;;0")
     duplicate = Outcome(
         f"CELERY WORKERS WARNING - 1 worker duplicate: {W1} | {numbers}\n"
-        f"Worker {W1} was duplicate, more than one worker answers to this name\n",
+        f"Node name {W1} was used by more than one worker\n",
         WARNING,
     )
     for text in (twice + CLOSED, twice + "\n2 nodes online.\n", twice + CLOSED + whole(W1)):
@@ -675,7 +673,7 @@ def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -
         pytest.param(f"{whole(W1)}w-2@a: OK\n{whole(W1)}", one_missing(W2), id="between-two-outputs"),
         pytest.param(
             f"w-2@a: OK\n{REPLY.format(W1)}\n2 nodes online.\n",
-            not_whole("it names 1 of the 2 nodes that it counts", W2),
+            not_whole("it counts 2 nodes and lists 1", W2),
             id="before-one-that-claims-more",
         ),
         # Where nothing has an arrow, each of these lines is a reply.
@@ -690,7 +688,7 @@ def test_a_line_without_an_arrow_is_no_reply_where_others_have_one(text: str, ou
 def test_what_is_taken_back_was_passed_over() -> None:
     for verdict in ("OK", "ERROR"):
         findings = check(*BOTH, "-vv", text=f"w-2@a: {verdict}\n{whole(W1)}").findings
-        assert findings[-1] == f"Passed over in the status text: w-2@a: {verdict}"
+        assert findings[-1] == f"Passed over in Celery's output: w-2@a: {verdict}"
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")
@@ -715,7 +713,7 @@ def test_what_is_taken_back_is_awaited_again() -> None:
 )
 def test_what_is_glued_behind_the_end_of_an_output(text: str, outcome: Outcome | None) -> None:
     # What is glued there is no reply, and the count of the next closing line shows that one is lacking.
-    assert check(*BOTH, text=text) == (outcome or not_whole("it names 0 of the 1 nodes that it counts", W2))
+    assert check(*BOTH, text=text) == (outcome or not_whole("it counts 1 nodes and lists 0", W2))
 
 
 def test_a_line_of_a_log_before_the_first_arrow_ends_no_command_early() -> None:
@@ -746,6 +744,6 @@ def test_a_node_that_two_hosts_saw_is_no_duplicate() -> None:
 def test_a_node_that_is_repeated_does_not_stand_for_another() -> None:
     text = "->  w-1@a: OK\n->  w-1@a: OK\n\n1 node online.\n->  w-2@a: OK\n\n2 nodes online.\n"
     assert check(*BOTH, "w-3..3@a", text=text).headline == (
-        "CELERY WORKERS UNKNOWN - the status text is not whole: it names 1 of the 2 nodes that it counts, 2 of 3 "
-        "workers had answered, no answer from w-3@a"
+        "CELERY WORKERS UNKNOWN - Celery's output is cut: it counts 2 nodes and lists 1, 2 of 3 "
+        "workers had replied, no reply from w-3@a"
     )

@@ -140,7 +140,7 @@ def test_queues_stand_between_duplicates_and_unexpected_workers() -> None:
     outcome = check(*EXPECTED, "u@a", "--queue", "ledger", text=text)
     assert [line.split()[:2] for line in outcome.findings] == [
         ["Worker", "u@a"],
-        ["Worker", "v@b"],
+        ["Node", "name"],
         ["Queue", "ledger"],
         ["Worker", "x@a"],
     ]
@@ -251,7 +251,7 @@ def test_queues_that_nobody_named_are_told_by_verbose_alone() -> None:
 @pytest.mark.parametrize("expected", [["w@a"], []], ids=["with-EXPECTED", "alone"])
 def test_a_text_that_tells_no_queues(text: str, expected: list[str]) -> None:
     outcome = check(*expected, "--queue", "emails", text=text)
-    assert "tells no queues, ask inspect active_queues" in outcome.headline
+    assert "shows no queues; run inspect active_queues" in outcome.headline
     assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
     assert outcome.code == UNKNOWN
 
@@ -365,7 +365,7 @@ def test_the_question_takes_the_place_of_braces(tmp_path: Path) -> None:
 def test_a_command_that_asks_something_else(tmp_path: Path) -> None:
     outcome = run("w@a", "--queue", "emails", *answering(tmp_path / "log", "w@a: OK\n"), "status")
     assert outcome.code == UNKNOWN
-    assert "tells no queues, ask inspect active_queues" in outcome.headline
+    assert "shows no queues; run inspect active_queues" in outcome.headline
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")
@@ -401,7 +401,7 @@ def test_without_settling_the_queue_of_the_last_worker_is_read() -> None:
 @pytest.mark.parametrize("name", ["e*", "emails,celery", "celery, other", "*"])
 def test_several_queues_in_one_name_are_refused(name: str) -> None:
     outcome = check("w@a", "--queue", f"{name}=1", text=consuming({"w@a": ["emails", "celery"]}))
-    reason = f"--queue {name}: it means several queues, write --queue once for each of them"
+    reason = f"--queue {name}: it means several queues; write --queue once for each of them"
     assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
 
@@ -419,12 +419,12 @@ def test_a_queue_of_any_name_can_be_written(queue: str, tmp_path: Path) -> None:
 def test_a_limit_that_cannot_be_read_is_refused(limit: str) -> None:
     right = "write NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..; a NAME that holds = needs its limit"
     outcome = check("w@a", "--queue", limit, text="w@a: OK\n")
-    assert outcome.output == f"CELERY WORKERS UNKNOWN - --queue {limit}: its limit cannot be read, {right}\n"
+    assert outcome.output == f"CELERY WORKERS UNKNOWN - --queue {limit}: its limit cannot be read; {right}\n"
 
 
 def test_a_queue_given_twice_is_refused() -> None:
     outcome = check("w@a", "--queue", "emails", "--queue", "emails=2")
-    assert outcome.output == "CELERY WORKERS UNKNOWN - --queue emails=2: the queue is given twice, write it once\n"
+    assert outcome.output == "CELERY WORKERS UNKNOWN - --queue emails=2: the queue is given twice; write it once\n"
 
 
 @pytest.mark.parametrize("queue", ["a#b", " a", "bcast.5", "w.dq"])
@@ -451,7 +451,7 @@ def test_verbose_names_no_server_where_a_node_has_none() -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "=2"])
 def test_a_queue_without_a_name_is_a_usage_error(name: str) -> None:
-    message = f"--queue {name}: NAME is empty, write NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.."
+    message = f"--queue {name}: NAME is empty; write NAME, NAME=N, NAME=MIN..MAX or NAME=MIN.."
     assert check("w@a", "--queue", name) == Outcome(f"CELERY WORKERS UNKNOWN - {' '.join(message.split())}\n", UNKNOWN)
 
 
@@ -460,7 +460,7 @@ def test_a_queue_that_cannot_be_read_may_be_any_beside_one_that_can() -> None:
     unreadable = text.replace("\n->  w-2", "\n    * {'name': 'emails', 'exchange': <Exchange>}\n->  w-2")
     assert check("w-1..2@a", "--queue", "celery=1..2", text=unreadable).code == OK
     outcome = check("w-1..2@a", "--queue", "celery=1", text=unreadable)
-    reason = "the text tells no queues of w-1@a, ask inspect active_queues"
+    reason = "Celery's output shows no queues of w-1@a; run inspect active_queues"
     assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
 

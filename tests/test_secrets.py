@@ -62,25 +62,25 @@ def unknown(reason: str) -> Outcome:
     [
         pytest.param(
             [URL],
-            f"EXPECTED {HIDDEN}: it holds white space, write one EXPECTED per argument or line: NAME-COUNT@SERVER, "
+            f"EXPECTED {HIDDEN}: it holds white space; write one EXPECTED per argument or line: NAME-COUNT@SERVER, "
             "NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N",
             id="EXPECTED with blanks",
         ),
         pytest.param(
             [URL.replace(" ", "")],
-            f"EXPECTED {HIDDEN}: it is a URL, write --broker URL, or NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, "
+            f"EXPECTED {HIDDEN}: it is a URL; write --broker URL, or NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, "
             "NAME@SERVER or PATTERN=N",
             id="EXPECTED",
         ),
         pytest.param(
             ["password=S3crtPw"],
-            "EXPECTED password=**: it names no server, write NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER "
+            "EXPECTED password=**: it names no server; write NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER "
             "or PATTERN=N",
             id="a word of EXPECTED",
         ),
         pytest.param(
             ["w@a", "-t", URL],
-            f"argument -t/--timeout: '{HIDDEN}' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            f"argument -t/--timeout: '{HIDDEN}' is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="the value of an option",
         ),
         pytest.param(["w@a", "--foo", URL], f"unrecognized arguments: --foo {HIDDEN} (see --help)", id="an option"),
@@ -91,19 +91,19 @@ def unknown(reason: str) -> Outcome:
         ),
         pytest.param(
             ["w@a", "--queue", f"{URL}=x"],
-            f"--queue {HIDDEN}=x: its limit cannot be read, write NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..; a NAME "
+            f"--queue {HIDDEN}=x: its limit cannot be read; write NAME, NAME=N, NAME=MIN..MAX or NAME=MIN..; a NAME "
             "that holds = needs its limit",
             id="a queue",
         ),
         pytest.param(
             ["w@a", "--beat", URL],
-            f"--beat {HIDDEN}: it is not a node name, write celerybeat@SERVER, 'celerybeat@*' or PATTERN=N",
+            f"--beat {HIDDEN}: it is not a node name; write celerybeat@SERVER, 'celerybeat@*' or PATTERN=N",
             id="a beat",
         ),
         pytest.param(["w@a", "-f", URL], f"{HIDDEN} cannot be read: No such file or directory", id="a file"),
         pytest.param(
             ["w@a", "--", f"celery -b {URL} status"],
-            f"COMMAND is one word in quotes, write it without: -- celery -b {HIDDEN} status",
+            f"COMMAND is quoted as one word; remove the quotes: -- celery -b {HIDDEN} status",
             id="COMMAND in quotes",
         ),
         pytest.param(
@@ -132,7 +132,7 @@ def test_a_password_in_an_argument_is_not_repeated(arguments: list[str], reason:
 )
 def test_a_password_in_a_line_is_not_repeated(line: str, shown: str) -> None:
     assert check("w@a", text=f"{line}\n") == unknown(shown)
-    assert check("w@a", "-vvv", text=f"{line}\n").output == f"{unknown(shown).output}The status text:\n{shown}\n"
+    assert check("w@a", "-vvv", text=f"{line}\n").output == f"{unknown(shown).output}Celery's output:\n{shown}\n"
     passed_over = check("w@a", "-vv", text=f"w@a: OK\n{line}\n->  w@a: OK\n\n1 node online.\n")
     assert not {"S3", "crt", "Pw"} & {*passed_over.output.replace("/", " ").replace(":", " ").split()}
 

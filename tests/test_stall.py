@@ -409,8 +409,8 @@ def test_a_watch_that_failed_is_unknown(looks: int) -> None:
     fleet = {"w@a": Worker(), "v@a": Worker(runs=1)}
     later = [look(100.0 + number, W, {"emails": 2}) for number in range(looks)]
     assert verdict(failed(fleet, {"emails": 2}, *later), "w@a", "v@a", *LIMIT) == told(
-        f"UNKNOWN - {LOST}, 1 of 2 workers had replied to inspect reserved, no answer from w@a",
-        "Worker w@a had not answered",
+        f"UNKNOWN - {LOST}, 1 of 2 workers had replied to inspect reserved, no reply from w@a",
+        "Worker w@a had not replied",
     )
 
 
@@ -419,7 +419,7 @@ def test_a_watch_that_failed_is_in_doubt_below_what_is_certain() -> None:
     assert verdict(failed(fleet, {"emails": 2}), "w@a", "v@a", *LIMIT) == told(
         "CRITICAL - 1 worker malfunctioning: v@a",
         "Worker v@a was malfunctioning, it consumes from no queue",
-        f"In doubt: {LOST}, 1 of 2 workers had replied to inspect reserved, no answer from w@a",
+        f"In doubt: {LOST}, 1 of 2 workers had replied to inspect reserved, no reply from w@a",
         numbers=numbers(2, 2, malfunctioning="1;;0;0"),
     )
 
@@ -430,7 +430,7 @@ def test_a_watch_that_failed_is_told_once_also_of_those_who_fell_silent() -> Non
     inquiry = failed(fleet, {"emails": 2}, look(100.0, away, {"emails": 2}))
     assert verdict(inquiry, "w@a", "v@a", "u@a", *LIMIT).findings == [
         "Worker u@a was malfunctioning, it consumes from no queue",
-        f"In doubt: {LOST}, 1 of 3 workers had replied to inspect reserved, no answer from v@a, w@a",
+        f"In doubt: {LOST}, 1 of 3 workers had replied to inspect reserved, no reply from v@a, w@a",
     ]
 
 
@@ -580,25 +580,25 @@ def test_who_did_not_answer_is_malfunctioning() -> None:
         pytest.param(
             "No such file or directory",
             60,
-            f"{CURRENT}: No such file or directory, --started-after cannot be judged of w@a",
+            f"--started-after cannot be judged of w@a: {CURRENT}: No such file or directory",
             id="the file is not there",
         ),
         pytest.param(
             -11 * MINUTE,
             60,
-            f"{CURRENT}: it was changed in the future, --started-after cannot be judged of w@a",
+            f"--started-after cannot be judged of w@a: {CURRENT}: it was changed in the future",
             id="it was changed in the future",
         ),
         pytest.param(
             HOUR,
             None,
-            "Celery before 4.4.3 does not say when a worker was started, --started-after cannot be judged of w@a",
+            "--started-after cannot be judged of w@a: Celery before 4.4.3 does not say when a worker was started",
             id="the worker does not say for how long it has run",
         ),
         pytest.param(
             HOUR,
             "long",
-            "Celery before 4.4.3 does not say when a worker was started, --started-after cannot be judged of w@a",
+            "--started-after cannot be judged of w@a: Celery before 4.4.3 does not say when a worker was started",
             id="the worker says it in words",
         ),
     ],
@@ -672,7 +672,7 @@ def test_the_time_of_a_link_is_its_own(tmp_path: Path) -> None:
 
 # How it is written.
 
-FULL = "FILE is no full path, write /srv/shop/current or PATTERN=/srv/shop/current"
+FULL = "FILE is no full path; write /srv/shop/current or PATTERN=/srv/shop/current"
 WELL = "OK - 1 of 1 worker online on 1 server"
 ALL_WELL = perfdata(missing="0;;0;0;1", online="1;;;0")
 STATUS = "->  w@a: OK\n\n1 node online.\n"
@@ -690,12 +690,12 @@ STATUS = "->  w@a: OK\n\n1 node online.\n"
         pytest.param(["--no-command", "--stall-limit", "15"], "--stall-limit needs --broker", id="with --no-command"),
         pytest.param(
             ["--broker", REDIS, "--stall-limit", "0"],
-            "argument --stall-limit: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --stall-limit: '0' is no time at all; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a stall-limit of nothing",
         ),
         pytest.param(
             ["--broker", REDIS, "--stall-limit", "soon"],
-            "argument --stall-limit: 'soon' is no time, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --stall-limit: 'soon' is no time; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a stall-limit that is no time",
         ),
         pytest.param(
@@ -725,7 +725,7 @@ STATUS = "->  w@a: OK\n\n1 node online.\n"
         pytest.param(["--started-grace", "5m"], "--started-grace needs --broker", id="started-grace without --broker"),
         pytest.param(
             ["--broker", REDIS, "--started-grace", "0"],
-            "argument --started-grace: '0' is no time at all, write 90s, 15m, 6h, 2d or 1h30m (see --help)",
+            "argument --started-grace: '0' is no time at all; write 90s, 15m, 6h, 2d or 1h30m (see --help)",
             id="a started-grace of nothing",
         ),
         pytest.param(
@@ -744,17 +744,17 @@ STATUS = "->  w@a: OK\n\n1 node online.\n"
         pytest.param(["--broker", REDIS, "--started-after", ""], f"--started-after : {FULL}", id="no file"),
         pytest.param(
             ["--broker", REDIS, "--started-after", "/a", "--started-after", "/b"],
-            "--started-after /b: FILE is given twice for the same workers, write it once",
+            "--started-after /b: FILE is given twice for the same workers; write it once",
             id="two files for everybody",
         ),
         pytest.param(
             ["--broker", REDIS, "--started-after", "w@*=/a", "--started-after", "w@*=/a"],
-            "--started-after w@*=/a: FILE is given twice for the same workers, write it once",
+            "--started-after w@*=/a: FILE is given twice for the same workers; write it once",
             id="two files for the same pattern",
         ),
         pytest.param(
             ["--broker", REDIS, "--started-after", "/a=/b", "--started-after", "/c"],
-            "--started-after /c: FILE is given twice for the same workers, write it once",
+            "--started-after /c: FILE is given twice for the same workers; write it once",
             id="an equals sign in a path",
         ),
         pytest.param(
@@ -811,7 +811,7 @@ def test_a_line_of_a_file_is_a_stall_limit(listed: Callable[..., str], line: str
         *(
             pytest.param(
                 f"stall-limit{own}",
-                "its DURATION cannot be read, write stall-limit 15s or stall-limit 1m30s",
+                "its DURATION cannot be read; write stall-limit 15s or stall-limit 1m30s",
                 id=f"stall-limit{own}",
             )
             for own in ("", " 0", " soon", " 15s 20s", " -5", " secret_7f3", " {1,2}")
@@ -831,15 +831,15 @@ def test_a_wrong_line_is_named_and_never_repeated(listed: Callable[..., str], li
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        pytest.param(("stall-limit 5", "stall-limit 5"), "the stall-limit is given twice, write it once", id="limits"),
+        pytest.param(("stall-limit 5", "stall-limit 5"), "the stall-limit is given twice; write it once", id="limits"),
         pytest.param(
             ("started-after /a", "started-after /b"),
-            "FILE is given twice for the same workers, write it once",
+            "FILE is given twice for the same workers; write it once",
             id="files for everybody",
         ),
         pytest.param(
             ("started-after w@*=/a", "started-after w@*=/b"),
-            "FILE is given twice for the same workers, write it once",
+            "FILE is given twice for the same workers; write it once",
             id="files for a pattern",
         ),
     ],
@@ -852,7 +852,7 @@ def test_a_line_given_twice_is_refused(listed: Callable[..., str], lines: tuple[
 def test_a_file_given_in_a_list_and_as_an_option_is_refused(listed: Callable[..., str]) -> None:
     file = listed("started-after /a")
     assert check("-f", file, "--broker", REDIS, "--started-after", "/b") == told(
-        "UNKNOWN - --started-after /b: FILE is given twice for the same workers, write it once"
+        "UNKNOWN - --started-after /b: FILE is given twice for the same workers; write it once"
     )
     assert check("-f", file, "--broker", REDIS, "--started-after", "w@*=/b") == told(f"UNKNOWN - {REFUSED}")
 
@@ -892,7 +892,7 @@ def test_what_needs_a_broker_is_passed_over_without_one(
 def test_a_limit_alone_expects_nobody(tmp_path: Path) -> None:
     file = tmp_path / "expected"
     file.write_text(f"stall-limit 15s\nstarted-after {CURRENT}\n")
-    nobody = told("UNKNOWN - no worker is expected, write EXPECTED such as worker-4@serverA (see --help)")
+    nobody = told("UNKNOWN - no worker is expected; write EXPECTED such as worker-4@serverA (see --help)")
     assert check("-f", str(file), text=STATUS) == check("-f", str(file), "--broker", REDIS) == nobody
 
 

@@ -157,13 +157,13 @@ def test_a_line_that_is_not_an_answer(line: str) -> None:
 def test_a_reply_behind_other_text_is_named_where_there_is_no_other(line: str) -> None:
     _, status = read(f"{line}\n")
     quoted = " ".join(line.replace("|", "?").split())
-    assert status.reason == f"replies stand behind other text on their lines: {quoted}"
+    assert status.reason == f"other text precedes the replies on their lines: {quoted}"
 
 
 def test_two_replies_on_one_line_are_no_reply_and_make_the_text_doubtful() -> None:
     replies, status = read("->  v@a: OK\n->  w-1@a: OK->  w-2@a: OK\n")
     assert replies.nodes() == {"v@a"}
-    assert doubt(status) == "the status text is not whole: a reply stands behind other text on its line"
+    assert doubt(status) == "Celery's output is cut: other text precedes a reply on its line"
 
 
 @pytest.mark.parametrize(
@@ -248,12 +248,10 @@ def test_the_answers_of_all_outputs_add_up() -> None:
         pytest.param("w@a: OK\n\n1 node online.\n", None, id="as many as it counts"),
         pytest.param("w@a: OK\nw@a: OK\n\n1 node online.\n", None, id="a duplicate that it counts once"),
         pytest.param("w@a: OK\nv@a: OK\n\n1 node online.\n", None, id="more than it counts"),
-        pytest.param(
-            "w@a: OK\n\n2 nodes online.\n", "it names 1 of the 2 nodes that it counts", id="fewer than it counts"
-        ),
+        pytest.param("w@a: OK\n\n2 nodes online.\n", "it counts 2 nodes and lists 1", id="fewer than it counts"),
         pytest.param(
             "v@a: OK\nw@a: OK\n\n2 nodes online.\nw@a: OK\n\n2 nodes online.\n",
-            "it names 1 of the 2 nodes that it counts",
+            "it counts 2 nodes and lists 1",
             id="fewer in the second output",
         ),
         pytest.param('{"w@a": {"ok": "pong"}, "v@', "its JSON breaks off", id="JSON that breaks off"),
@@ -264,7 +262,7 @@ def test_the_answers_of_all_outputs_add_up() -> None:
     ],
 )
 def test_a_text_that_is_not_whole_is_doubted(text: str, truncated: str | None) -> None:
-    assert doubt(read(text)[1]) == (truncated and f"the status text is not whole: {truncated}")
+    assert doubt(read(text)[1]) == (truncated and f"Celery's output is cut: {truncated}")
 
 
 @pytest.mark.parametrize(

@@ -462,11 +462,11 @@ def test_attempts_are_counted_per_question(celery: Celery) -> None:
 @pytest.mark.waiting
 def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
     first = f"{celery.prints(queues('w-1@a').partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
-    silent = "sh did not end before the timeout, 1 of 2 workers had answered, no answer from w-2@a"
+    silent = "sh did not end before the timeout, 1 of 2 workers had replied, no reply from w-2@a"
     outcome = at_the_timeout(lambda seconds: check(*BOTH, *LIMIT, "-t", seconds, *celery.command(first)), silent)
     assert outcome.headline.startswith("CELERY WORKERS UNKNOWN - ")
     assert outcome.headline.endswith(silent)
-    assert outcome.findings == ["Worker w-2@a had not answered"]
+    assert outcome.findings == ["Worker w-2@a had not replied"]
     assert outcome.code == UNKNOWN
 
 
@@ -476,7 +476,7 @@ def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery
     second = f"{celery.prints(active({'w-1@a': []}).partition(chr(10) * 2)[0] + chr(10))}; sleep 100"
     command = celery.command(celery.prints(QUEUES), second)
     outcome = at_the_timeout(
-        lambda seconds: check(*BOTH, *LIMIT, "-t", seconds, "--settle", "0", *command), "no answer from w-2@a"
+        lambda seconds: check(*BOTH, *LIMIT, "-t", seconds, "--settle", "0", *command), "no reply from w-2@a"
     )
     assert outcome.code == UNKNOWN
     assert "sh did not end before the timeout" in outcome.headline
@@ -488,12 +488,12 @@ def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery
 @pytest.mark.waiting
 def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> None:
     command = celery.command("echo '->  w-1@a: OK'; sleep 100")
-    silent = "sh did not end before the timeout, 1 of 2,000 workers had answered"
+    silent = "sh did not end before the timeout, 1 of 2,000 workers had replied"
     outcome = at_the_timeout(lambda seconds: check("w-1..2000@a", "-t", seconds, *command), silent)
     assert silent in outcome.headline
     assert "w-2@a" in outcome.headline
     assert len(outcome.headline) < 1000
-    assert outcome.findings[0] == "Worker w-2@a had not answered"
+    assert outcome.findings[0] == "Worker w-2@a had not replied"
     assert re.fullmatch(r"\.\.\. and [0-9,]+ more", outcome.findings[-1])
     assert len(outcome.output.encode()) <= 8000
 
@@ -503,8 +503,8 @@ def test_many_silent_workers_are_named_as_far_as_they_fit(celery: Celery) -> Non
 def test_the_reason_stands_behind_the_silent(celery: Celery) -> None:
     script = "echo '->  w-1@a: OK'; echo 'ssh: connection to app2 timed out' >&2; sleep 100"
     silent = (
-        "CELERY WORKERS UNKNOWN - sh did not end before the timeout, 1 of 2 workers had answered, "
-        "no answer from w-2@a: ssh: connection to app2 timed out"
+        "CELERY WORKERS UNKNOWN - sh did not end before the timeout, 1 of 2 workers had replied, "
+        "no reply from w-2@a: ssh: connection to app2 timed out"
     )
     outcome = at_the_timeout(lambda seconds: check(*BOTH, "-t", seconds, *celery.command(script)), silent)
     assert outcome.headline == silent
@@ -626,7 +626,7 @@ def test_tasks_in_json(key: list[str]) -> None:
     another = {**running, **({} if key else {"id": "another"})}
     both = check("w@a", *LIMIT, text=json.dumps({"w@a": [running, another]}) + "\n")
     assert both.findings == [once if key else f"{once}, 2 tasks over their limit"]
-    nothing = "CELERY WORKERS UNKNOWN - the text tells no running tasks, ask inspect active\n"
+    nothing = "CELERY WORKERS UNKNOWN - Celery's output shows no running tasks; run inspect active\n"
     assert check("w@a", *LIMIT, text=json.dumps({"w@a": [waiting]}) + "\n") == Outcome(nothing, UNKNOWN)
 
 
@@ -635,5 +635,5 @@ def test_tasks_in_json(key: list[str]) -> None:
 )
 def test_what_is_neither_a_queue_nor_a_task_is_in_doubt(item: dict[str, str]) -> None:
     text = json.dumps({"w@a": [item]}) + "\n"
-    nothing = "CELERY WORKERS UNKNOWN - the text tells no queues, ask inspect active_queues\n"
+    nothing = "CELERY WORKERS UNKNOWN - Celery's output shows no queues; run inspect active_queues\n"
     assert check("w@a", "--queue", "qa", text=text) == Outcome(nothing, UNKNOWN)

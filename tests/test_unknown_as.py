@@ -21,8 +21,8 @@ def test_what_cannot_be_judged_ends_as_this_state(state: str) -> None:
 
 def test_who_had_not_answered_is_not_called_missing() -> None:
     assert check("w-1..2@a", "--unknown-as", "critical", text="->  w-1@a: OK\n") == Outcome(
-        "CELERY WORKERS CRITICAL - the status text is not whole: its closing line is missing, cut by a timeout or "
-        "filtered, 1 of 2 workers had answered, no answer from w-2@a\nWorker w-2@a had not answered\n",
+        "CELERY WORKERS CRITICAL - Celery's output is cut: its closing line is missing (a timeout or a filter?), "
+        "1 of 2 workers had replied, no reply from w-2@a\nWorker w-2@a had not replied\n",
         CRITICAL,
     )
 

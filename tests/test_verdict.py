@@ -201,7 +201,7 @@ def test_the_example_of_readme_is_judged_as_shown() -> None:
             "w-2@a",
             ["w-1@a", "w-01@a", "w-2@a"],
             "WARNING - 1 worker duplicate: w-1@a",
-            ["Worker w-1@a was duplicate, more than one worker answers to this name"],
+            ["Node name w-1@a was used by more than one worker"],
             id="one index in two spellings",
         ),
         pytest.param(
@@ -414,7 +414,7 @@ Worker w-9@a was missing
 Worker celery@c was malfunctioning, it answered ERROR
 Worker w-2@a was malfunctioning, it answered ERROR
 Worker w-10@a was malfunctioning, it answered ERROR
-Worker celery@c was duplicate, more than one worker answers to this name
+Node name celery@c was used by more than one worker
 Worker x-1@a was unexpectedly present
 Worker z@c was unexpectedly present
 Pattern y*@b matched 2 workers instead of 1, accounts for 1 unexpected worker
@@ -802,10 +802,10 @@ def test_no_replies_are_all_missing() -> None:
 def test_an_empty_text_is_missing_all_and_says_what_to_do(text: str) -> None:
     assert check("w-2@a", text=text) == Outcome(
         f"""\
-CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a, the status text was empty | \
+CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a, Celery's output was empty | \
 {perfdata(missing="2;;0;0;2", missing_servers="1;;;0", online="0;;;0")}
 Server a was missing, accounts for 2 missing workers
-The status text was empty. Put 2>&1 before the pipe to see whether the status command failed
+Celery's output was empty. Put 2>&1 before the pipe to see its errors
 """,
         CRITICAL,
     )
@@ -815,8 +815,8 @@ def test_a_text_that_is_not_whole_is_unknown_if_a_worker_is_missing() -> None:
     text = "w@a: OK\n\n3 nodes online.\n"
     assert check("w@a", text=text).code == OK
     assert check("w@a", "v@a", text=text) == Outcome(
-        "CELERY WORKERS UNKNOWN - the status text is not whole: it names 1 of the 3 nodes that it counts, "
-        "1 of 2 workers had answered, no answer from v@a\nWorker v@a had not answered\n",
+        "CELERY WORKERS UNKNOWN - Celery's output is cut: it counts 3 nodes and lists 1, "
+        "1 of 2 workers had replied, no reply from v@a\nWorker v@a had not replied\n",
         UNKNOWN,
     )
 
@@ -902,10 +902,10 @@ def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() ->
     names = [f"worker-with-a-name-of-some-length-{letter}@a" for letter in "bcdefghij"]
     outcome = check(*names, "w@a", text="->  w@a: OK\n")
     assert outcome.headline == (
-        "CELERY WORKERS UNKNOWN - the status text is not whole: its closing line is missing, cut by a timeout or "
-        f"filtered, 1 of 10 workers had answered, no answer from {', '.join(names[:5])} and 4 more"
+        "CELERY WORKERS UNKNOWN - Celery's output is cut: its closing line is missing (a timeout or a filter?), "
+        f"1 of 10 workers had replied, no reply from {', '.join(names[:5])} and 4 more"
     )
-    assert outcome.findings == [f"Worker {name} had not answered" for name in names]
+    assert outcome.findings == [f"Worker {name} had not replied" for name in names]
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def _parse_one(text: str, exact: bool, in_file: bool) -> Span | Limit:
 def _read_fixed(fixed: re.Match[str], exact: bool) -> Span | Limit:
     name, first, last, server = fixed.groups()
     if "-" in name and re.search(_MISNUMBERED, name):
-        raise WrongError("NAME is empty, or its numbers cannot be read", FORMS)
+        raise WrongError("NAME is empty, or the numbers after it cannot be read", FORMS)
     # Interned, since many workers share few names.
     group = (intern(name), f"@{server}")
     if not first:
@@ -144,7 +144,7 @@ def _read_fixed(fixed: re.Match[str], exact: bool) -> Span | Limit:
 
 def _span(group: Group, first: int, last: int) -> Span:
     if first > last:
-        raise WrongError("FIRST is over LAST", f"%(name)s-{last}..{first}%(server)s", group)
+        raise WrongError("FIRST is greater than LAST", f"%(name)s-{last}..{first}%(server)s", group)
     if last - first >= MOST:
         raise WrongError(f"it means more than {MOST:,} workers", "fewer")
     return Span(group, first, last)

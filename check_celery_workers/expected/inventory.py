@@ -123,7 +123,10 @@ class Inventory:
             "stall_limit": self.stall_limit,
             "started_after": self.releases,
         }
-        return own[option] if option in own else self.options.get(option)
+        if option in own:
+            return own[option]
+        # A name that no option has is a mistake, and not something that is not wanted.
+        return self.options[option] if self.options else None
 
     def pass_over(self) -> None:
         """Leave out what needs --broker, and note it."""

@@ -109,7 +109,7 @@ def parse_pattern(limit: re.Match[str]) -> Limit:
     if not low and high == 0 and not limit[3]:
         raise WrongError("it expects no worker", "PATTERN=0..MAX for up to MAX workers")
     if low > 1 and not is_wild(limit[1]):
-        raise WrongError("without *, ? or [...] it matches one worker alone", FORMS)
+        raise WrongError("without *, ? or [...] it can match only one worker", FORMS)
     return Limit(limit[1], low, high)
 
 
@@ -188,5 +188,5 @@ def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
     low = int(limit[2])
     high = int(limit[4]) if limit[4] else None if limit[3] else low
     if high is not None and low > high:
-        raise WrongError("MIN is over MAX", "PATTERN=MIN..MAX")
+        raise WrongError("MIN is greater than MAX", "PATTERN=MIN..MAX")
     return low, high

@@ -21,7 +21,7 @@ class WrongError(Exception):
 
     def __init__(self, problem: str, right: str, group: Group = ("NAME", "@SERVER"), own: str = "") -> None:
         """Name the problem and the right form, with %(name)s and %(server)s in both; `own` also repeats the text."""
-        self._message, self._group, self._own = f"{problem}, write {right}", group, own
+        self._message, self._group, self._own = f"{problem}; write {right}", group, own
         super().__init__(self._with("NAME", "@SERVER"))
 
     def explained(self) -> str:
@@ -66,7 +66,7 @@ def explain_foreign(text: str) -> None:
 
 def _explain(problem: str, own: str, right: str) -> NoReturn:
     """Raise WrongError with the right form, and the one of this text."""
-    raise WrongError(problem, right, own=f"{problem}, write {printable(own)}")
+    raise WrongError(problem, right, own=f"{problem}; write {printable(own)}")
 
 
 def explain_typos(text: str) -> None:
@@ -87,7 +87,7 @@ def explain_typos(text: str) -> None:
 def _explain_reply(text: str, what: str) -> None:
     reply = re.fullmatch(_REPLY, text)
     if reply and text != reply[1]:
-        raise WrongError(f"it is {what} of status text", f"{FORMS}, or let --baseline write it")
+        raise WrongError(f"it is {what} of Celery's output", f"{FORMS}, or let --baseline write it")
 
 
 def names_copied(group: Group, one: int, other: int) -> WrongError:
@@ -99,9 +99,9 @@ def names_copied(group: Group, one: int, other: int) -> WrongError:
     return WrongError(
         "NAME-COUNT@SERVER means COUNT workers, and of these some are expected already",
         "NAME-INDEX..INDEX@SERVER for the one worker NAME-INDEX@SERVER",
-        own=f"it means {in_words(other, 'worker')}, some of which are expected already; for the one worker of that "
-        f"name write {printable(node_name(group, spans[1]))}, for exactly {names[0]} and {names[1]} write {exactly}, "
-        "or let --baseline write it",
+        own=f"it means {in_words(other, 'worker')} and overlaps what is expected already; write {exactly} for exactly "
+        f"{names[0]} and {names[1]}, {printable(node_name(group, spans[1]))} for the one worker of that name, or let "
+        "--baseline write it",
     )
 
 

@@ -12,7 +12,7 @@ from check_celery_workers.judgement.stall import stalled
 from check_celery_workers.node import printable
 from check_celery_workers.pattern import first_match, is_wild, value_of
 from check_celery_workers.replies.item import Stats, Task
-from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, STATS, needed_for
+from check_celery_workers.replies.question import ACTIVE, ACTIVE_QUEUES, STATS, is_given, needed_for
 
 # What it means if a worker that has replied does not answer what an option needs.
 IN_DOUBT, MALFUNCTIONING, FORGIVEN = "in doubt", "malfunctioning", "forgiven"
@@ -55,7 +55,7 @@ def malfunctioning(comparison: Comparison) -> Iterator[Finding]:
     for question in needed_for(comparison.inventory, blamed):
         blame(comparison.unanswered.get(question, ()), Cause(Cause.SILENT, question))
     for fault in FAULTS:
-        for node, cause in fault.find(comparison) if comparison.inventory.given(fault.option) else ():
+        for node, cause in fault.find(comparison) if is_given(comparison.inventory.given(fault.option)) else ():
             blame({node}, cause)
     for worker, found in causes.items():
         yield Finding("malfunctioning", Finding.NODE, worker, *found, noun=comparison.noun_of(worker))
@@ -98,7 +98,7 @@ def _refuse_several(name: str, consumers: Collection[str]) -> None:
     parts = {part.strip() for part in name.split(",")}
     matches = first_match([name])
     if not parts.isdisjoint(consumers) or (is_wild(name) and any(matches(queue) is not None for queue in consumers)):
-        raise UsageError(f"--queue {printable(name)}: it means several queues, write --queue once for each of them")
+        raise UsageError(f"--queue {printable(name)}: it means several queues; write --queue once for each of them")
 
 
 def backed_up(comparison: Comparison) -> Iterator[Finding]:

@@ -242,7 +242,7 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     if not doubt and any(text.is_recoded for text in texts):
         missing = [finding.name for finding in comparison.findings if finding.metric == "missing"]
         odd = not all(map(str.isascii, missing))
-        doubt = Doubt("the status text is not in UTF-8, so names beyond ASCII cannot be compared") if odd else None
+        doubt = Doubt("Celery's output is not in UTF-8, so names beyond ASCII cannot be compared") if odd else None
     if doubt:
         comparison.doubts = [doubt]
         comparison.in_doubt = {row.label for row in ROWS}

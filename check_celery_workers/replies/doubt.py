@@ -130,14 +130,14 @@ def _hides(text: Text) -> Doubt | None:
 def _cut(text: Text) -> Doubt | None:
     """A part is missing."""
     problem = next((output.problem for output in text.outputs if output.end == Output.CUT), None)
-    return Doubt(f"the status text is not whole: {problem}") if problem else None
+    return Doubt(f"Celery's output is cut: {problem}") if problem else None
 
 
 def _says_nothing(text: Text) -> Doubt | None:
     """There is no reply, and no output says that nobody replied: something else is said."""
     if text.is_blank or any(text.outputs) or any(output.end == Output.NOBODY for output in text.outputs):
         return None
-    return Doubt("no worker's answer in the status text", text.reason, counts=False)
+    return Doubt("no reply in Celery's output", text.reason, counts=False)
 
 
 def _nobody_later(text: Text) -> Doubt | None:

@@ -118,10 +118,10 @@ def reason(lines: Sequence[str], replied: bool = False) -> str:
     """Return the line that says best what went wrong, or where replies hide if nobody replied; "" for none."""
     if not replied:
         if any(re.match(_SPREAD_JSON, line) for line in lines):
-            return "its JSON is spread over several lines, print each output on one line (jq -c)"
+            return "its JSON is spread over several lines; print each output on one line (jq -c)"
         behind = next((line for line in lines if _hides_reply(line)), None)
         if behind is not None:
-            return f"replies stand behind other text on their lines: {quotable(' '.join(behind.split()))}"
+            return f"other text precedes the replies on their lines: {quotable(' '.join(behind.split()))}"
     finds: tuple[Callable[[Sequence[str]], str], ...] = (_error, _wrapper, _exception, _last)
     found = next(filter(None, (find(lines) for find in finds)), "")
     return quotable(" ".join(found.split()))

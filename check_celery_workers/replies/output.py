@@ -190,11 +190,11 @@ class Output:
                     self.replies.tell(answered, node, item)
         count = self.replies.count = sum(map(len, self.replies.groups.values()))
         if self.form in self.behind and (claimed is None or claimed > count) and count:
-            self.doubt("a reply stands behind other text on its line")
+            self.doubt("other text precedes a reply on its line")
         if claimed is not None and claimed > count:
-            self.doubt(f"it names {count} of the {claimed} nodes that it counts", at_end=True)
+            self.doubt(f"it counts {claimed} nodes and lists {count}", at_end=True)
         elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):
-            self.doubt("its closing line is missing, cut by a timeout or filtered", at_end=True)
+            self.doubt("its closing line is missing (a timeout or a filter?)", at_end=True)
         failed = self.has_error and (claimed is None or claimed < count)
         closed = self.OPEN if claimed is None else self.CLOSED
         self.end = self.FAILED if failed else self.CUT if self.problem else closed

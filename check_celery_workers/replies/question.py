@@ -46,8 +46,8 @@ def _has_started(task: Item) -> bool:
 ACTIVE_QUEUES = Question("active_queues", "queues", Queue)
 # Celery 3.1 knows the name on the wire alone.
 ACTIVE = Question("active", "running tasks", Task, _has_started, "dump_active")
-RESERVED = Question("reserved", "tasks that are held", Task, lambda _task: False, "dump_reserved")
-STATS = Question("stats", "start", Stats)
+RESERVED = Question("reserved", "held tasks", Task, lambda _task: False, "dump_reserved")
+STATS = Question("stats", "start times", Stats)
 # All that a scheduler answers. Only schedulers are asked, where the workers were asked before.
 PING = Question("ping", "beats")
 # In the order in which they are asked. A new question is a row here.

@@ -14,9 +14,9 @@ from check_celery_workers.replies.question import ACTIVE, LENGTHS, STATS, Questi
 from check_celery_workers.replies.quote import quotable
 from check_celery_workers.threshold import Threshold
 
-_NO_START = "Celery before 4.2 does not say when a task was started, --task-limit cannot be judged"
+_NO_START = "--task-limit needs Celery 4.2: earlier ones do not say when a task was started"
 _NO_UPTIME = "Celery before 4.4.3 does not say when a worker was started"
-_NO_QUEUE = "no worker says which queues there are, name them: --backlog-critical NAME=RANGE"
+_NO_QUEUE = "no worker says which queues there are; name them: --backlog-critical NAME=RANGE"
 _BEAT_ANSWERS = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
 _NOT_MEASURED = "Backlogs were not judged: that needs --broker"
 _PASSED_OVER = {
@@ -24,10 +24,10 @@ _PASSED_OVER = {
     "started_after": "started-after was passed over: it needs --broker",
 }
 _NOBODY_OVER_BROKER = (
-    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "Nobody replied over the broker. If workers run: is the application on another database or virtual host, or does "
     "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these"
 )
-_EMPTY_TEXT = "The status text was empty. Put 2>&1 before the pipe to see whether the status command failed"
+_EMPTY_TEXT = "Celery's output was empty. Put 2>&1 before the pipe to see its errors"
 
 # So many findings of one kind are named in the status line, up to this length of it.
 _MOST_NAMED, _MOST_LINE = 2, 200
@@ -66,7 +66,7 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
     while len(line) > _MOST_LINE and any(names):
         names[max(place for place, own in enumerate(names) if own)] = ""
         line = _named(parts, names, alone=len(parts) == 1 + ok)
-    return f"{line}, the status text was empty" if comparison.inquiry.is_blank else line
+    return f"{line}, Celery's output was empty" if comparison.inquiry.is_blank else line
 
 
 def _named(parts: Sequence[str], names: Sequence[str], alone: bool) -> str:
@@ -109,8 +109,8 @@ def sentence(finding: Finding, is_unknown: bool = False) -> str:
     if finding.metric in _VERBS:
         return f"{start} {_VERBS[finding.metric]}{causes}"
     if finding.metric == "duplicate":
-        return f"{start} was duplicate, more than one {finding.noun} answers to this name"
-    state = "had not answered" if is_unknown else _STATES[finding.metric]
+        return f"Node name {printable(finding.name)} was used by more than one {finding.noun}"
+    state = "had not replied" if is_unknown else _STATES[finding.metric]
     if finding.kind == Finding.NODE:
         return f"{start} {state}"
     if finding.kind == Finding.PATTERN:
@@ -175,10 +175,10 @@ def untold(question: Question, silent: Collection[str], comparison: Comparison) 
     whose = f" of {first_of(silent)}" if question in comparison.replies.told else ""
     if question is STATS and unclear:
         reason = next(filter(None, comparison.unclear[question].values()), _NO_UPTIME)
-        return f"{reason}, --started-after cannot be judged{whose}"
+        return f"--started-after cannot be judged{whose}: {reason}"
     asked = next((asked for asked in comparison.inquiry.asked if asked.question is question), None)
     if not asked or not silent:
-        return f"the text tells no {question.what}{whose}, ask inspect {question.name}"
+        return f"Celery's output shows no {question.what}{whose}; run inspect {question.name}"
     unread = asked.replies.nodes().intersection(silent)
     if unread:
         return f"the reply of {first_of(unread)} to inspect {question.name} cannot be read"
@@ -188,8 +188,8 @@ def untold(question: Question, silent: Collection[str], comparison: Comparison) 
 def _untold_backlog(queues: Collection[str], is_measured: bool) -> str:
     whose = f" of {first_of(queues)}" if queues else ""
     if is_measured:
-        return f"the broker tells no backlog{whose}, which another connection has to itself" if queues else _NO_QUEUE
-    return f"the text tells no backlog{whose}, use --broker"
+        return f"the broker shows no backlog{whose}, which another connection uses exclusively" if queues else _NO_QUEUE
+    return f"Celery's output shows no backlog{whose}; use --broker"
 
 
 def hints(comparison: Comparison) -> Iterator[str]:
@@ -256,7 +256,7 @@ def numbering(inventory: Inventory, replies: Replies) -> Iterator[str]:
         if indexes:
             expected, pair = demand.numbered(indexes)
             first = "0 or 1" if pair else int(0 not in expected)
-            yield f"{printable(name)}: COUNT {demand.count:,} is numbered from {first}"
+            yield f"{printable(name)}: its {demand.count:,} workers are numbered from {first}"
 
 
 def _of(number: int, all_of_them: int) -> str:

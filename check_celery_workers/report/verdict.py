@@ -68,11 +68,11 @@ class Verdict:
             if comparison.inquiry.origin:
                 yield f"Asked with {comparison.inquiry.origin}"
             if comparison.inquiry.passed_over:
-                yield f"Passed over in the status text: {comparison.inquiry.passed_over}"
+                yield f"Passed over in Celery's output: {comparison.inquiry.passed_over}"
         if raw:
             from check_celery_workers.replies.quote import quotable
 
-            yield "The status text:"
+            yield "Celery's output:"
             yield from map(quotable, raw.splitlines())
 
 
@@ -84,7 +84,7 @@ def unknown(reason: str, comparison: Comparison | None = None) -> Verdict:
 def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
     """Return why something cannot be known, and whom that is about.
 
-    "celery did not end before the timeout, 4 of 5 workers had answered, no answer from mail@app1"
+    "celery did not end before the timeout, 4 of 5 workers had replied, no reply from mail@app1"
     """
     if doubt.question and not doubt.problem:
         return sentences.untold(doubt.question, doubt.silent, comparison)
@@ -100,14 +100,14 @@ def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
         all_of_them = sentences.count_of(replied, "worker")
         words += f", {replied - len(silent):,} of {all_of_them} had replied to inspect {doubt.question.name}"
     elif doubt.counts and comparison.inventory.only_beats_are_expected:
-        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had answered"
+        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had replied"
     elif doubt.counts and expected:
         lacking = sum(finding.count for finding in silent if finding.noun == "worker")
-        words += f", {expected - lacking:,} of {sentences.count_of(expected, 'worker')} had answered"
+        words += f", {expected - lacking:,} of {sentences.count_of(expected, 'worker')} had replied"
     elif doubt.counts:
-        words += f", {sentences.count_of(replied, 'worker')} had answered"
+        words += f", {sentences.count_of(replied, 'worker')} had replied"
     if silent:
-        words += f", no answer from {_names(silent)}"
+        words += f", no reply from {_names(silent)}"
     return f"{words}: {doubt.reason}" if doubt.reason else words
 
 
@@ -121,7 +121,7 @@ def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
     if doubt.reason:
         return f"{doubt.reason} ({failure})" if failure else doubt.reason
     noun = "beat" if comparison.inventory.only_beats_are_expected else "worker"
-    return f"{doubt.problem}, no {noun} had answered" if doubt.counts else doubt.problem
+    return f"{doubt.problem}, no {noun} had replied" if doubt.counts else doubt.problem
 
 
 def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:

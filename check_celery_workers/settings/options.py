@@ -32,7 +32,7 @@ EXPECTED is one of
   PATTERN=MIN..MAX         MIN to MAX of them; PATTERN=MIN.. MIN or more
 Braces stand for several, as in a shell: celery@web{01..20}, w-4@{app,db}.
 
-COMMAND prints the status text and is run without a shell. It is run once for
+COMMAND prints Celery's output and is run without a shell. It is run once for
 each question that the options need, with the question in place of {}.
 
 DURATION is seconds, or 90s, 15m, 6h, 2d, 1h30m.
@@ -162,7 +162,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     )
     add("--baseline", nargs="?", const="", metavar="FILE", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
-    verbose = "list the workers online; -vv: explain each state; -vvv: add the raw status text"
+    verbose = "list the workers online; -vv: explain each state; -vvv: add Celery's output"
     add("-v", "--verbose", action="count", default=0, help=verbose)
     add("-h", "--help", action="help", help="show this and exit 3")
     add("-V", "--version", action="version", version=f"%(prog)s {__version__}", help="show the version and exit 3")
@@ -199,14 +199,14 @@ def _checked(convert: Callable[[str], object]) -> Callable[[str], object]:
 
 def _attempts(text: str) -> int:
     if not text.isdecimal() or int(text[:9]) < 1:
-        raise ValueError(f"{printable(text)!r} is not a number of attempts, write 1 or more")
+        raise ValueError(f"{printable(text)!r} is not a number of attempts; write 1 or more")
     return int(text[:9])
 
 
 def _pattern(text: str) -> str:
     if not text or "," in text:
         what = "is empty" if not text else "holds a comma"
-        raise ValueError(f"the PATTERN {what}, give the option once for each PATTERN, such as 'celery@dev-*'")
+        raise ValueError(f"the PATTERN {what}; give the option once for each PATTERN, such as 'celery@dev-*'")
     return text
 
 
@@ -214,5 +214,5 @@ def _task_limit(text: str) -> tuple[str | None, float]:
     pattern, equals, limit = text.rpartition("=")
     if equals and (not pattern or "," in pattern):
         what = "holds a comma" if pattern else "is empty"
-        raise ValueError(f"the PATTERN {what}, give the option once for each PATTERN=DURATION, or DURATION alone")
+        raise ValueError(f"the PATTERN {what}; give the option once for each PATTERN=DURATION, or DURATION alone")
     return (pattern or None), parse_duration(limit)

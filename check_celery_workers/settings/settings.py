@@ -88,11 +88,11 @@ def _check_asking(settings: Settings, command: Sequence[str]) -> None:
     """Raise UsageError if the options and COMMAND, --broker or the absence of both do not go together."""
     over_broker = settings.broker is not None
     if settings.no_command and (command or over_broker):
-        raise UsageError("--no-command accepts no COMMAND and no --broker, leave it out")
+        raise UsageError("--no-command accepts no COMMAND and no --broker; leave it out")
     if settings.no_command and settings.baseline:
-        raise UsageError("--no-command lets --baseline write no FILE, leave out FILE")
+        raise UsageError("--no-command lets --baseline write no FILE; leave out FILE")
     if over_broker and command:
-        raise UsageError("--broker asks the workers itself, leave out --broker or what follows the --")
+        raise UsageError("--broker asks the workers itself; leave out --broker or what follows the --")
     if over_broker and settings.reply_timeout and settings.reply_timeout >= settings.timeout:
         raise UsageError("--reply-timeout must be less than --timeout")
     needed = dict.fromkeys(_OF_BROKER, "--broker")
@@ -114,7 +114,7 @@ def _check_baseline(settings: Settings) -> None:
             judging[f"{row.label}_{severity}"] = flags_of(row.label, severity)[-1]
     for name, what in judging.items():
         if is_given(getattr(settings, name, None)):
-            raise UsageError(f"--baseline writes down what is there, leave out {what}")
+            raise UsageError(f"--baseline writes down what is there; leave out {what}")
     if settings.baseline and not settings.baseline.startswith("/"):
         file = printable(settings.baseline)
         raise UsageError(f"--baseline {file}: FILE must be a full path, and there is no EXPECTED beside --baseline")
@@ -128,8 +128,8 @@ def _check_questions(settings: Settings, command: Sequence[str]) -> None:
         if len(questions) > 1:
             options = " and ".join(f"--{option.replace('_', '-')}" for option in wanted)
             example = "-- celery -A proj inspect {} -t 10"
-            needed = in_words(len(questions), "question")
-            raise UsageError(f"{options} need {needed}, write {{}} in COMMAND for the question: {example}")
+            needed = in_words(len(questions), "inspect command")
+            raise UsageError(f"{options} need {needed}; write {{}} where COMMAND names one: {example}")
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -142,12 +142,12 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     if not command:
         raise UsageError("COMMAND is missing after --")
     if len(command) == 1 and " " in command[0].strip() and not os.path.exists(command[0]):
-        raise UsageError(f"COMMAND is one word in quotes, write it without: -- {printable(command[0])}")
+        raise UsageError(f"COMMAND is quoted as one word; remove the quotes: -- {printable(command[0])}")
     return own, command
 
 
 def _forgotten(word: str) -> UsageError:
-    return UsageError(f"{printable(word)} looks like COMMAND, write -- before it: -- celery -A proj inspect {{}} -t 10")
+    return UsageError(f"{printable(word)} looks like COMMAND; write -- before it: -- celery -A proj inspect {{}} -t 10")
 
 
 def _thresholds(settings: Settings, row: Row) -> tuple[Threshold | None, Threshold | None]:

@@ -70,7 +70,7 @@ class Aside:
             self._signals.drain()
         if self.is_ending and not cleaning:
             self._wait_a_moment(poll, ended)
-            raise CannotJudge(f"ended by {self._signals.ending} before {self._name}")
+            raise CannotJudge(f"the check was ended by {self._signals.ending} before {self._name}")
         os.read(self._done, 1)
         if self._error:
             raise self._error

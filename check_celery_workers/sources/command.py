@@ -132,7 +132,7 @@ class Command(Source):
 
     def _raise_if_ending(self) -> None:
         if self._signals.ending:
-            raise CannotJudge(f"ended by {self._signals.ending} before {self._name} finished")
+            raise CannotJudge(f"the check was ended by {self._signals.ending} before {self._name} finished")
 
     def _stop(self) -> None:
         """End the command and its children: first SIGINT, for a clean exit, then harder.

@@ -112,7 +112,7 @@ class Lines:
     def check(self) -> None:
         """Raise SourceError if the line that has begun is longer than any status text."""
         if self.size > self._longest:
-            raise SourceError(f"no status text: a line of more than {self._longest >> 20} MiB")
+            raise SourceError(f"not Celery's output: a line of more than {self._longest >> 20} MiB")
 
     def rest(self) -> str:
         """Return the last line, which no newline ends."""

@@ -55,7 +55,7 @@ class Case(NamedTuple):
         source = path.read_bytes().decode()
         for number, line in enumerate(source.split("\n"), 1):
             if not line.isprintable():
-                raise ValueError(f"{path.name}:{number}: {line!a} has what nobody sees, write the section escaped")
+                raise ValueError(f"{path.name}:{number}: {line!a} has what nobody sees; write the section escaped")
         head, *sections = _HEADER.split(source)
         expected = sections.pop() if sections and sections[-1].startswith("-- output, ") else ""
         situation, _, command = head.partition("\n\n$ ")

@@ -41,8 +41,8 @@ ONE_MISSING = Outcome(
     "Server serverC was missing, accounts for 1 missing worker: mail@serverC\n",
     CRITICAL,
 )
-ONE_SILENT = "2 of 3 workers had answered, no answer from mail@serverC"
-NOT_ANSWERED = "Server serverC had not answered, accounts for 1 worker: mail@serverC\n"
+ONE_SILENT = "2 of 3 workers had replied, no reply from mail@serverC"
+NOT_ANSWERED = "Server serverC had not replied, accounts for 1 worker: mail@serverC\n"
 
 
 class Site(NamedTuple):
@@ -290,7 +290,9 @@ def test_unknown_ended_by_a_signal_while_it_connects(url: str, name: str) -> Non
             with connection:
                 connection.recv(1)
                 plugin.process.send_signal(getattr(signal, name))
-                assert plugin.finish(DEADLINE) == unknown(f"ended by {name} before the workers had answered")
+                assert plugin.finish(DEADLINE) == unknown(
+                    f"the check was ended by {name} before the workers had replied"
+                )
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
@@ -300,7 +302,7 @@ def test_unknown_ended_by_a_signal_while_one_is_awaited(site: Site, name: str) -
     with interruptible(), listening(*SILENT, *arguments) as plugin:
         plugin.wait_until_shown("2 answered, 3 expected")
         plugin.process.send_signal(getattr(signal, name))
-        assert plugin.finish(DEADLINE) == unknown(f"ended by {name} before the workers had answered")
+        assert plugin.finish(DEADLINE) == unknown(f"the check was ended by {name} before the workers had replied")
     assert site.broker.contents_soon(before) == before
 
 
@@ -311,7 +313,7 @@ def test_unknown_ended_by_a_signal_while_the_broker_hangs(site: Site, name: str)
         plugin.wait_until_shown("2 answered, 3 expected")
         with site.broker.frozen():
             plugin.process.send_signal(getattr(signal, name))
-            assert plugin.finish(DEADLINE) == unknown(f"ended by {name} before the workers had answered")
+            assert plugin.finish(DEADLINE) == unknown(f"the check was ended by {name} before the workers had replied")
 
 
 def test_a_signal_that_is_ignored_is_ignored(site: Site) -> None:

@@ -119,7 +119,7 @@ def test_ok_the_first_of_two_brokers_is_down(shop: Shop) -> None:
 
 def test_vv_says_what_asked_and_vvv_what_came(shop: Shop) -> None:
     output, code = ask_as(shop.url(), *EXPECTED, "-vvv", "--wait", seen=ALL_WELL.headline)
-    said, _, came = output.partition("The status text:\n")
+    said, _, came = output.partition("Celery's output:\n")
     assert said == (
         f"{ALL_WELL.output}"
         "Online on serverA: 2 workers, worker-1..2@serverA\n"
@@ -132,7 +132,7 @@ def test_vv_says_what_asked_and_vvv_what_came(shop: Shop) -> None:
         "OK: unexpected is 0 (warning 0, critical ~:)\n"
         "OK: missing_servers is 0 (warning ~:, critical ~:)\n"
         "OK: unexpected_servers is 0 (warning ~:, critical ~:)\n"
-        "worker@serverA: COUNT 2 is numbered from 1\n"
+        "worker@serverA: its 2 workers are numbered from 1\n"
         f"Asked with kombu {kombu.__version__}, {shop.shown()}\n"
     )
     replies = [f"->  {node}: OK\n    * emails\n    * letters\n" for node in NODES]
@@ -505,7 +505,7 @@ def test_nothing_is_left_by_50_checks_of_which_20_are_ended_and_no_worker_logs_a
             "CELERY WORKERS CRITICAL - 1 queue does not exist: bills",
         }
         ended = list(pool.map(is_ended, [signal.SIGTERM, signal.SIGKILL] * 10))
-    assert ended[::2] == [unknown("ended by SIGTERM before the workers had answered")] * 10
+    assert ended[::2] == [unknown("the check was ended by SIGTERM before the workers had replied")] * 10
     assert ended[1::2] == [Outcome("", -signal.SIGKILL)] * 10
     assert shop.broker.contents_soon(before) == before
     wait_for(lambda: connections() == connected, "connections are left")
@@ -519,7 +519,7 @@ def test_unknown_ended_by_a_signal_while_it_waits(shop: Shop, name: str) -> None
     with interruptible(), listening(*silent) as plugin:
         plugin.wait_until_shown("3 answered, 4 expected")
         plugin.process.send_signal(getattr(signal, name))
-        assert plugin.finish(DEADLINE) == unknown(f"ended by {name} before the workers had answered")
+        assert plugin.finish(DEADLINE) == unknown(f"the check was ended by {name} before the workers had replied")
     assert shop.broker.contents_soon(before) == before
 
 

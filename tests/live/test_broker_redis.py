@@ -54,7 +54,7 @@ NOBODY = Outcome(
     "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a | "
     f"{perfdata(missing='2;;0;0;2', missing_servers='1;;;0', online='0;;;0', time=TIME)}\n"
     "Server a was missing, accounts for 2 missing workers\n"
-    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "Nobody replied over the broker. If workers run: is the application on another database or virtual host, or does "
     "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these\n",
     CRITICAL,
 )
@@ -127,7 +127,7 @@ def test_unknown_password_that_is_not_encoded(site: Site, mark: str) -> None:
     assert "first" not in outcome.output
     assert "second" not in outcome.output
     assert (
-        "in a user name or password, write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @" in outcome.output
+        "in a user name or password; write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @" in outcome.output
     )
 
 
@@ -175,7 +175,7 @@ def test_ok_url_in_the_environment(site: Site) -> None:
 
 
 def test_unknown_no_url_in_the_environment() -> None:
-    assert check(broker="env") == unknown("the variable CELERY_BROKER_URL is empty, write the URL of the broker")
+    assert check(broker="env") == unknown("the variable CELERY_BROKER_URL is empty; write the URL of the broker")
 
 
 def test_ok_the_second_of_two_brokers_is_there(site: Site) -> None:
@@ -518,7 +518,7 @@ def test_nothing_is_left_by_50_checks(site: Site) -> None:
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(one, range(50)))
     assert site.redis.contents_soon(before) == before
-    ended = unknown("ended by SIGTERM before the workers had answered")
+    ended = unknown("the check was ended by SIGTERM before the workers had replied")
     assert outcomes == [one_outcome for _ in range(10) for one_outcome in (ended, *[well(oldest_task="0.0s;;;0")] * 4)]
 
 

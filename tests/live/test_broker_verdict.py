@@ -127,7 +127,7 @@ def test_warn_two_have_one_name(fleet: Fleet) -> None:
         assert command == Outcome(
             "CELERY WORKERS WARNING - 1 worker duplicate: worker-2@serverA | "
             f"{perfdata(duplicate='1;0;;0', missing='0;;0;0;3', online='3;;;0', time=TIME)}\n"
-            "Worker worker-2@serverA was duplicate, more than one worker answers to this name\n",
+            "Node name worker-2@serverA was used by more than one worker\n",
             WARNING,
         )
         ask = (fleet, *EXPECTED, "--wait", "--reply-timeout")

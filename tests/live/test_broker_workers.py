@@ -53,7 +53,7 @@ NOBODY = Outcome(
     "CELERY WORKERS CRITICAL - 1 of 1 worker missing: server a | "
     f"{perfdata(missing='1;;0;0;1', missing_servers='1;;;0', online='0;;;0', time=TIME)}\n"
     "Server a was missing, accounts for 1 missing worker: w@a\n"
-    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "Nobody replied over the broker. If workers run: is the application on another database or virtual host, or does "
     "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these\n",
     CRITICAL,
 )
@@ -148,7 +148,7 @@ def test_unknown_what_would_read_the_replies_is_not_installed(redis: Redis, seri
         said = at_the_timeout(lambda seconds: check(*ask, seconds, env={"PYTHONPATH": str(tmp_path)}), "install")
     assert said == Outcome(
         f"CELERY WORKERS UNKNOWN - a reply is written in application/x-{serializer}, install {package} to read it, "
-        "no worker had answered\n",
+        "no worker had replied\n",
         UNKNOWN,
     )
 
@@ -280,7 +280,7 @@ def test_unknown_a_reply_that_is_broken(redis: Redis, text: bytes, reason: str) 
 def lost(reason: str) -> Outcome:
     """Return the outcome where w@a is expected, and its reply says nothing."""
     return Outcome(
-        f"CELERY WORKERS UNKNOWN - {reason}, no worker had answered\n",
+        f"CELERY WORKERS UNKNOWN - {reason}, no worker had replied\n",
         UNKNOWN,
     )
 
@@ -344,7 +344,7 @@ def test_a_task_of_another_version_runs_too_long(other: Other) -> None:
     with other.fleet.holding("held"):
         said = other.both(*LIMIT)
     if other.celery == "3.1":
-        assert said == unknown("Celery before 4.2 does not say when a task was started, --task-limit cannot be judged")
+        assert said == unknown("--task-limit needs Celery 4.2: earlier ones do not say when a task was started")
     else:
         values = perfdata(missing="0;;0;0;2", online="2;;;0", malfunctioning="1;;0;0", oldest_task="AGE;;;0", time=TIME)
         assert said == Outcome(

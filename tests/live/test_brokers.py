@@ -159,8 +159,8 @@ def test_unknown_broker_stopped(kind: type[Broker], tmp_path: Path) -> None:
             output, _ = plugin.communicate(timeout=DEADLINE)
         assert plugin.returncode == UNKNOWN
         assert re.fullmatch(
-            r"CELERY WORKERS UNKNOWN - \S+ ended with exit status \d+, 1 of 3 workers had answered, no answer from "
-            f"server serverA: {reason}\nServer serverA had not answered, accounts for 2 workers\n",
+            r"CELERY WORKERS UNKNOWN - \S+ ended with exit status \d+, 1 of 3 workers had replied, no reply from "
+            f"server serverA: {reason}\nServer serverA had not replied, accounts for 2 workers\n",
             output,
         )
         output, code = check(fleet, command=fleet.status_command("-t", "5"))

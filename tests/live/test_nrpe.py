@@ -117,7 +117,7 @@ def test_verdict_of_a_command_before_check_nrpe_gives_up(tmp_path: Path) -> None
     plugin = {f"{PLUGINS}/check_celery_workers": PLUGIN, "--timeout 25": "--timeout 1", " --task-limit 1h": ""}
     with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugin, celery: "sleep 1000"})) as port:
         verdict = check_nrpe(port, *PATIENT, command="check_celery_workers_sudo")
-    reason = "sleep did not end before the timeout, no worker had answered"
+    reason = "sleep did not end before the timeout, no worker had replied"
     assert verdict == (f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
 

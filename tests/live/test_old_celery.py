@@ -113,8 +113,8 @@ def test_all_slots_taken_by_endless_tasks(site: Site) -> None:
         if site.celery == "3.1":
             # The time that it gives is the worker's own, of no use on another host.
             assert check(site.fleet, *LIMITS) == Outcome(
-                "CELERY WORKERS UNKNOWN - Celery before 4.2 does not say when a task was started,"
-                " --task-limit cannot be judged\n",
+                "CELERY WORKERS UNKNOWN - --task-limit needs Celery 4.2: earlier ones do not say when a task was "
+                "started\n",
                 UNKNOWN,
             )
         else:

@@ -102,7 +102,7 @@ def test_warn_two_of_one_name(fleet: Fleet) -> None:
             "CELERY WORKERS WARNING - 1 worker duplicate: celery@serverC"
             " | duplicate=1;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0"
             " online=6;;;0 unexpected=0;0;;0 unexpected_servers=0;;;0\n"
-            "Worker celery@serverC was duplicate, more than one worker answers to this name\n"
+            "Node name celery@serverC was used by more than one worker\n"
             "exit code 1\n"
         )
     finally:
@@ -152,7 +152,7 @@ def test_ok_two_questions_in_one_text(fleet: Fleet) -> None:
 
 def test_unknown_no_queues_in_the_text(fleet: Fleet) -> None:
     assert check(fleet, fleet.status_command(*PATIENT), *EXPECTED, "--queue", "celery") == (
-        "CELERY WORKERS UNKNOWN - the text tells no queues, ask inspect active_queues\nexit code 3\n"
+        "CELERY WORKERS UNKNOWN - Celery's output shows no queues; run inspect active_queues\nexit code 3\n"
     )
 
 

@@ -249,7 +249,7 @@ def test_ok_lost_while_it_is_watched(rabbit: RabbitMQ) -> None:
             plugin.wait_until_shown("watching w-2@a")
             fleet.kill("w-2@a")
             said = Outcome(*plugin.finish(DEADLINE)).timeless
-        # It had answered: the next check will miss it.
+        # It had replied: the next check will miss it.
         silent = "Not judged by --stall-limit, because silent while it was watched: w-2@a"
         assert said == well(silent, waiting=6, count=2)
 
@@ -261,7 +261,7 @@ def test_unknown_ended_by_a_signal_while_it_watches(rabbit: RabbitMQ) -> None:
             plugin.wait_until_shown("watching w-2@a")
             plugin.process.send_signal(signal.SIGTERM)
             assert plugin.finish(DEADLINE) == (
-                "CELERY WORKERS UNKNOWN - ended by SIGTERM before the workers had answered\n",
+                "CELERY WORKERS UNKNOWN - the check was ended by SIGTERM before the workers had replied\n",
                 UNKNOWN,
             )
         assert rabbit.contents_soon(before) == before

@@ -39,10 +39,10 @@ OK: duplicate is 0 (warning 0, critical ~:)
 OK: missing_servers is 0 (warning ~:, critical ~:)
 OK: unexpected_servers is 0 (warning ~:, critical ~:)
 Asked with kombu {kombu}, {broker}, lengths of the priorities 0, 3, 6, 9
-The status text:
+Celery's output:
 """
 NOBODY = (
-    "Nobody answered over the broker. If workers run: is the application on another database or virtual host, or does "
+    "Nobody replied over the broker. If workers run: is the application on another database or virtual host, or does "
     "it set control_exchange, global_keyprefix, fanout_prefix or a serializer? --broker-options must name these"
 )
 
@@ -167,7 +167,7 @@ def test_ok_an_idle_fleet_is_judged_at_the_first_look(broker: str) -> None:
     with working(broker) as fleet:
         fleet.start("w-1@a", "w-2@a")
         said = check(broker, "-vvv", expected=["w-2@a"])
-    more = "w@a: COUNT 2 is numbered from 1\nAsked"
+    more = "w@a: its 2 workers are numbered from 1\nAsked"
     details = DETAILS.format(more="", kombu=kombu.__version__, broker=broker).replace("Asked", more)
     top = f"{well(2).output}Online on a: 2 workers, w-1..2@a\nQueue celery: 2 workers\n{details}"
     raw = IDLE.format("w-1@a", "celery") + IDLE.format("w-2@a", "celery")
@@ -589,7 +589,9 @@ def test_unknown_ended_by_a_signal_while_it_watches(site: Site, name: str) -> No
             plugin.process.send_signal(getattr(signal, name))
             said = Outcome(*plugin.finish(DEADLINE))
         wait_for(lambda: site.redis.ask("-n", "99", "KEYS", "*") == before, "something is left")
-    assert said == Outcome(f"CELERY WORKERS UNKNOWN - ended by {name} before the workers had answered\n", UNKNOWN)
+    assert said == Outcome(
+        f"CELERY WORKERS UNKNOWN - the check was ended by {name} before the workers had replied\n", UNKNOWN
+    )
 
 
 def test_the_timeout_ends_the_watch_after_several_attempts(site: Site) -> None:
@@ -669,6 +671,6 @@ def test_unknown_the_broker_ends_while_it_watches(tmp_path: Path) -> None:
         rf"the broker {redis.url} "
         r"(was lost|does not take the question|does not tell the length of a queue): [^\n]*[Cc]onnection [^\n]*"
     )
-    silent = "0 of 1 worker had replied to inspect reserved, no answer from deaf@a\nWorker deaf@a had not answered\n"
+    silent = "0 of 1 worker had replied to inspect reserved, no reply from deaf@a\nWorker deaf@a had not replied\n"
     assert re.fullmatch(f"CELERY WORKERS UNKNOWN - {reason}, {silent}", output), output
     assert code == UNKNOWN

@@ -162,7 +162,7 @@ def test_another_round_is_no_duplicate() -> None:
         ),
         pytest.param(
             Text([Output.of_lengths({})], None, (), is_blank=False),
-            "the broker tells no backlog of emails, which another connection has to itself",
+            "the broker shows no backlog of emails, which another connection uses exclusively",
             id="the queue is another's",
         ),
     ],

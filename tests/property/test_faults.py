@@ -190,7 +190,7 @@ HANGING = "sleep 60 & (sleep 60 & sleep 60) & : >started; echo 'w-1@a: OK';"
 # By the signal itself before the command has started or when the verdict has been given, by the plugin in between.
 ENDS = {
     Outcome("", -signal.SIGTERM),
-    Outcome("CELERY WORKERS UNKNOWN - ended by SIGTERM before sh finished\n", UNKNOWN),
+    Outcome("CELERY WORKERS UNKNOWN - the check was ended by SIGTERM before sh finished\n", UNKNOWN),
     Outcome(WELL, OK),
     Outcome(WELL, -signal.SIGTERM),
 }

@@ -74,7 +74,7 @@ def _read_url(broker: str, deadline: float) -> str:
             "--broker takes a URL, such as redis://redis1/0, the full path of a file that holds it, or env"
         )
     if not url:
-        raise CannotJudge(f"{where} is empty, write the URL of the broker")
+        raise CannotJudge(f"{where} is empty; write the URL of the broker")
     return url
 
 
@@ -85,7 +85,7 @@ def _read_url_file(path: str, deadline: float) -> str:
     # A file of settings may hold others.
     urls = [setting[2] for setting in settings] or lines
     if len(urls) > 1:
-        raise CannotJudge(f"{printable(path)} holds {len(urls)} lines, write one URL, or {VARIABLE}=URL")
+        raise CannotJudge(f"{printable(path)} holds {len(urls)} lines; write one URL, or {VARIABLE}=URL")
     return urls[0] if urls else ""
 
 
@@ -102,7 +102,7 @@ def _read_options(options: str, deadline: float) -> dict[str, Any]:
     if not isinstance(value, dict):
         example = """'{"global_keyprefix": "shop:"}'"""
         raise UsageError(
-            f"{where} is no JSON object, write one such as {example}, or the full path of a file that holds it"
+            f"{where} is no JSON object; write one such as {example}, or the full path of a file that holds it"
         )
     return value
 

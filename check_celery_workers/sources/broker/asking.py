@@ -53,7 +53,7 @@ class Broker:
         self._connection = Connection(address, self._take)
         self._is_open = False
         self._failed = -math.inf  # when, a time of `time.monotonic` in seconds
-        self._aside = Aside("the workers had answered")
+        self._aside = Aside("the workers had replied")
         # Held while answers are added, and by who takes them when the connection hangs.
         self._lock = Lock()
         self._answers: dict[Question, Answers] = {}
