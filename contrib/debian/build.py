@@ -40,6 +40,14 @@ def main() -> str | None:
     options = parser.parse_args()
     if not shutil.which("dpkg-buildpackage") or not shutil.which("dh"):
         return f"The build needs programs that are not installed. As root: apt install {PACKAGES}"
+    try:
+        return build(options.directory)
+    except OSError as error:
+        return f"The package cannot be built: {error}"
+
+
+def build(directory: Path) -> str | None:
+    """Build the package in the directory and print its path; return why that failed."""
     with tempfile.TemporaryDirectory() as temporary:
         tree = Path(temporary) / "tree"
         copy(tree)
@@ -55,9 +63,9 @@ def main() -> str | None:
         )
         if built.returncode:
             return f"{built.stdout}\ndpkg-buildpackage failed. If packages are missing, as root: apt install {PACKAGES}"
-        options.directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         for package in Path(temporary).glob("*.deb"):
-            print(shutil.copy(package, options.directory))
+            print(shutil.copy(package, directory))
     return None
 
 
@@ -69,34 +77,44 @@ def copy(tree: Path) -> None:
     for name in ("CHANGELOG.md", "README.md"):
         shutil.copy(CLONE / name, tree)
     shutil.copytree(DEBIAN, tree / "debian")
-    (tree / "debian" / "changelog").write_text(changelog(), encoding="utf-8")
-    # The modes of files depend on the umask of whoever made the clone.
+    date = changed()
+    (tree / "debian" / "changelog").write_text(changelog(date), encoding="utf-8")
+    # Modes depend on the umask of whoever made the clone, times on when that was. dpkg itself changes later times only.
     for path in tree.rglob("*"):
         executable = path.is_dir() or path.name == "rules" or path == tree / "debian" / "check_celery_workers"
         path.chmod(0o755 if executable else 0o644)
+        os.utime(path, (date, date))
 
 
-def changelog() -> str:
-    """Return Debian's changelog. The package takes its version and the date of its files from its one entry."""
+def changelog(changed: int) -> str:
+    """Return Debian's changelog. The package takes its version and its date from its one entry."""
     module = (CLONE / "check_celery_workers" / "__init__.py").read_text(encoding="utf-8")
     control = (DEBIAN / "control").read_text(encoding="utf-8")
     version = re.findall(r'^__version__ = "(.*)"$', module, re.MULTILINE)[0]
     # Debian sorts 1.0.0~rc1 before 1.0.0, and 1.0.0rc1 after it.
     version = re.sub(r"\.?(a|b|rc|dev)(?=\d)", r"~\1", version)
     maintainer = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)[0]
-    date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(changed()))
+    date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(changed))
     return CHANGELOG.format(version=version, maintainer=maintainer, date=date)
 
 
-def changed() -> float:
-    """Return the time of the last change: SOURCE_DATE_EPOCH, or the last commit, or without git the newest module."""
+def changed() -> int:
+    """Return the time of the last change: SOURCE_DATE_EPOCH, or that of the last commit, or of the newest module."""
     if "SOURCE_DATE_EPOCH" in os.environ:
-        return float(os.environ["SOURCE_DATE_EPOCH"])
-    command = ("git", "-C", CLONE, "log", "-1", "--format=%ct")
-    try:
-        return float(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
-    except (OSError, subprocess.CalledProcessError):
-        return max(path.stat().st_mtime for path in (CLONE / "check_celery_workers").rglob("*.py"))
+        told = os.environ["SOURCE_DATE_EPOCH"]
+        if not told.isdecimal():
+            sys.exit(f"SOURCE_DATE_EPOCH must be seconds since 1970, such as 1767225600, and is {told!r}")
+        return int(told)
+    if not (CLONE / ".git").exists():
+        return int(max(path.stat().st_mtime for path in (CLONE / "check_celery_workers").rglob("*.py")))
+    # Root may build in the clone of somebody else.
+    git = ("git", "-c", "safe.directory=*", "-C", CLONE)
+    command = (*git, "rev-list", "--max-count=1", "--timestamp", "HEAD")
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode:
+        said = done.stderr.partition("\n")[0]
+        sys.exit(f"git does not say when the last commit was made, which SOURCE_DATE_EPOCH can say as well: {said}")
+    return int(done.stdout.split()[0])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 It runs on any Python from 3.9; --broker needs kombu there. It starts as fast as the installed plugin on the Python that
 --python names, for which alone it holds compiled code: the one of the host that it is for, which has to be on this
-machine as well. The same files give the same bytes.
+machine as well. The same commit and the same version of that Python give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import zipfile
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
-PACKAGES = ("check_celery_workers", "nagiosplugin")
+# One version, so that a commit gives the same bytes at any time.
+NAGIOSPLUGIN = "nagiosplugin==1.4.0"
 # kombu is not inside: it is that of the host's Python, which looks for packages only where this one is needed.
 SITE = """
 if any(argument.startswith("--broker") for argument in sys.argv):
@@ -31,41 +32,70 @@ if any(argument.startswith("--broker") for argument in sys.argv):
 """
 
 
-def main() -> None:
-    """Build what the command line asks for."""
+def main() -> str | None:
+    """Build what the command line asks for; return why that failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--python", default="/usr/bin/python3", help="of the host, by default %(default)s")
     parser.add_argument("--output", type=Path, default=Path("check_celery_workers.pyz"), help="by default %(default)s")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        tree = Path(temporary)
-        install(tree)
-        compile_all(tree, options.python)
-        pack(tree, options.python, options.output)
+    if not options.python.startswith("/"):
+        return f"--python must be a whole path, so that the file starts everywhere, and is {options.python}"
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            tree = Path(temporary)
+            install(tree)
+            compile_all(tree, options.python)
+            pack(tree, options.python, options.output)
+    except OSError as error:
+        return f"The file cannot be built: {error}"
+    return None
 
 
 def install(tree: Path) -> None:
     """Put the packages, and under which licence they are, into the directory and nothing else."""
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    subprocess.run((*pip, "install", "--no-compile", "--target", tree, CLONE), check=True)
-    for path in tree.iterdir():
-        if path.name not in PACKAGES and not path.name.endswith(".dist-info"):
-            shutil.rmtree(path)
+    run(f"pip cannot install {NAGIOSPLUGIN}", tree, *pip, "install", "--no-compile", "--target", tree, NAGIOSPLUGIN)
     for path in tree.glob("*.dist-info/*"):
         # What else pip notes there differs from one machine to another.
         if path.is_file() and path.name != "METADATA" and not path.name.startswith("LICENSE"):
             path.unlink()
-    main = (tree / "check_celery_workers" / "__main__.py").read_text(encoding="utf-8")
+    package = tree / "check_celery_workers"
+    shutil.copytree(CLONE / package.name, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CLONE / "LICENSE", package)
+    main = (package / "__main__.py").read_text(encoding="utf-8")
     (tree / "__main__.py").write_text(main.replace("import sys\n", f"import sys\n{SITE}", 1), encoding="utf-8")
 
 
 def compile_all(tree: Path, python: str) -> None:
     """Compile every module for this Python, beside its source, which is there for all other versions."""
     compiler = (python, "-S", "-m", "compileall", "-q", "-b", "--invalidation-mode", "unchecked-hash")
+    failure = f"{python} cannot compile the plugin, which needs Python 3.9 or later"
     # Before Python 3.11 the order of a set's elements is part of the compiled code.
-    subprocess.run((*compiler, "-s", tree, tree), env={**os.environ, "PYTHONHASHSEED": "0"}, check=True)
+    run(failure, tree, *compiler, "-s", tree, tree, PYTHONHASHSEED="0")
+
+
+def run(failure: str, directory: Path, *command: str | Path, **variables: str) -> None:
+    """Run a command of Python; SystemExit with one line where it fails.
+
+    It runs in the directory, as Python takes modules of the current one for its own, and without variables for Python.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env={**env, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = done.stdout.split("\n")
+        sys.exit(": ".join([failure, *[line.strip() for line in said if line.strip()][-1:]]))
 
 
 def pack(tree: Path, python: str, output: Path) -> None:
@@ -83,4 +113,4 @@ def pack(tree: Path, python: str, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -126,6 +126,29 @@ def test_the_builder_says_what_it_needs(tmp_path: Path) -> None:
     assert told == Outcome(f"The build needs programs that are not installed. As root: {needed}", 1)
 
 
+def test_without_the_date_of_a_commit_the_builder_says_so_in_one_line(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    for name in ("check_celery_workers", "contrib"):
+        shutil.copytree(CLONE / name, copy / name)
+    for name in ("CHANGELOG.md", "README.md"):
+        shutil.copy(CLONE / name, copy)
+    (copy / ".git").write_text("gitdir: /srv/gone\n")
+    env = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    git = "git does not say when the last commit was made, which SOURCE_DATE_EPOCH can say as well"
+    told = build(copy, tmp_path, env=env)
+    assert told == Outcome(f"{git}: fatal: not a git repository: /srv/gone\n", 1)
+    number = "SOURCE_DATE_EPOCH must be seconds since 1970, such as 1767225600, and is"
+    told = build(copy, tmp_path, env={**env, "SOURCE_DATE_EPOCH": "today"})
+    assert told == Outcome(f"{number} 'today'\n", 1)
+
+
+def test_a_package_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / NAME).mkdir()
+    told = build(CLONE, tmp_path / NAME)
+    assert told == Outcome(f"The package cannot be built: [Errno 21] Is a directory: '{tmp_path / NAME / NAME}'\n", 1)
+
+
 def test_lintian_has_nothing_to_say(package: Path) -> None:
     lintian = executable("lintian", package="lintian")
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from daemons import command_of, executable, over_broker
 from fleet import Fleet
 from paths import CONTRIB
+from processes import run_merged
 from running import CRITICAL, OK, UNKNOWN, Outcome, outcome_of
 
 pytestmark = pytest.mark.daemon
@@ -129,6 +131,38 @@ def test_nothing_is_compiled_at_start(plugin: Path) -> None:
 
 def test_licences_are_inside(plugin: Path) -> None:
     with zipfile.ZipFile(plugin) as archive:
-        licences = [name for name in archive.namelist() if "LICENSE" in name]
-        assert sorted(name.partition("-")[0] for name in licences) == ["check_celery_workers", "nagiosplugin"]
+        licences = sorted(name for name in archive.namelist() if "LICENSE" in name)
+        assert [re.split("[-/]", name)[0] for name in licences] == ["check_celery_workers", "nagiosplugin"]
         assert all(archive.read(name) for name in licences)
+
+
+FALSE = shutil.which("false")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--python", "/srv/python3"), "The file cannot be built: [Errno 2] No such file or directory: '/srv/python3'"),
+        (("--python", FALSE), f"{FALSE} cannot compile the plugin, which needs Python 3.9 or later"),
+        (("--python", "python3"), "--python must be a whole path, so that the file starts everywhere, and is python3"),
+        (("--output", "/srv/a/b"), "The file cannot be built: [Errno 2] No such file or directory: '/srv/a/b'"),
+    ],
+    ids=["no_python", "no_right_python", "a_python_without_path", "no_directory"],
+)
+def test_what_cannot_be_built_is_one_line(options: tuple[str, str], says: str) -> None:
+    done = run_merged(sys.executable, CONTRIB / "zipapp" / "build.py", *options)
+    assert (done.stdout, done.returncode) == (f"{says}\n", 1)
+
+
+def test_without_nagiosplugin_it_is_one_line(tmp_path: Path) -> None:
+    env = {**os.environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    done = run_merged(sys.executable, CONTRIB / "zipapp" / "build.py", cwd=tmp_path, env=env)
+    assert re.fullmatch(r"pip cannot install nagiosplugin==[\d.]+: ERROR: No matching distribution .*\n", done.stdout)
+    assert (list(tmp_path.iterdir()), done.returncode) == ([], 1)
+
+
+def test_modules_of_the_current_directory_are_not_those_of_the_builder(tmp_path: Path) -> None:
+    for name in ("pip", "compileall"):
+        (tmp_path / f"{name}.py").write_text("import sys\nsys.exit('somebody else put this here')\n")
+    done = run_merged(sys.executable, CONTRIB / "zipapp" / "build.py", "--python", PLAIN, cwd=tmp_path)
+    assert (done.stdout, done.returncode) == ("", 0)
