@@ -45,13 +45,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff, mypy, codespell and import-linter."""
+    """Run ruff, mypy, codespell, import-linter, and zizmor on the workflows."""
     session.install("-q", "-e", ".[test,lint]")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("codespell")
     session.run("lint-imports", "--no-cache")
+    session.run("zizmor", "--quiet", "--offline", ".github/workflows")
 
 
 @nox.session
@@ -61,6 +62,13 @@ def build(session: nox.Session) -> None:
     for file, program in BUILT.items():
         text = session.run("python", *program, silent=True, stderr=None)
         Path(file).write_text(str(text), encoding="utf-8")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build all files of a release into dist/, from the last commit; the tag after -- must be that of the version."""
+    session.install("-q", "pip", ".[release]")
+    session.run(".ci/release", *session.posargs, external=True)
 
 
 @nox.session
