@@ -66,5 +66,5 @@ def test_over_the_broker_there_is_kombu_and_what_it_imports() -> None:
     arguments = ("w-1..1@a", "--broker", f"redis://127.0.0.1:{free_port()}/0")
     top = {name.partition(".")[0] for name in imported(CHECK, *arguments, expected=UNKNOWN)}
     assert {"kombu", "redis"} <= top
-    # They are installed where the tests run.
-    assert sorted(top & {"celery", "click", "django", "gevent", "proj"}) == []
+    # They are installed where the tests run. kombu looks for django by itself.
+    assert sorted(top & {"celery", "click", "gevent", "proj"}) == []
