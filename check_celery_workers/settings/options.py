@@ -32,14 +32,15 @@ EXPECTED is one of
   PATTERN=MIN..MAX         MIN to MAX of them; PATTERN=MIN.. MIN or more
 Braces stand for several, as in a shell: celery@web{01..20}, w-4@{app,db}.
 
-COMMAND prints Celery's output and is run without a shell. It is run once for
-each question that the options need, with the question in place of {}.
+COMMAND prints Celery's output. It runs without a shell, once for each inspect
+command that the options need, whose name replaces {}.
 
 DURATION is seconds, or 90s, 15m, 6h, 2d, 1h30m.
-RANGE is a Nagios range, [@]start:end, and alerts outside of it; ~: never does.
-Unless you give a threshold, any missing or malfunctioning worker and any queue
-off its number is CRITICAL, any unexpected or duplicate worker WARNING, and
-servers are counted but never raise an alert.
+RANGE is a Nagios threshold range, [@]start:end. A value outside it alerts,
+with @ a value inside it; ~: never alerts. Without thresholds, any missing or
+malfunctioning worker and any queue with too few or too many consumers is
+CRITICAL, any unexpected or duplicate worker is WARNING, and servers are
+counted but never alert. One threshold of a metric replaces both its defaults.
 
 examples:
   check_celery_workers --baseline FILE --broker /etc/celery_broker
@@ -92,23 +93,23 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
     beat = "this scheduler must be online; also PATTERN[=N], PATTERN=MIN..MAX, PATTERN=MIN..; repeatable"
     repeatable("--beat", metavar="NODE", help=beat)
     limit = (
-        "a worker is malfunctioning if it runs a task for longer; the first PATTERN that matches the task's name "
-        "holds, then DURATION alone; repeatable"
+        "a worker is malfunctioning if it has been running a task for longer than DURATION; the first PATTERN that "
+        "matches the task's name applies, otherwise the DURATION without one; repeatable"
     )
     repeatable("--task-limit", type=_checked(_task_limit), metavar="[PATTERN=]DURATION", help=limit)
     stall = (
-        "with --broker: a worker is malfunctioning if it starts no task for so long while work waits for it; 15s is a "
-        "good choice"
+        "with --broker: a worker is malfunctioning if it starts no task for DURATION while work waits for it; 15s is "
+        "a good choice"
     )
     add("--stall-limit", type=_checked(parse_duration), metavar="DURATION", help=stall)
     release = (
-        "with --broker: a worker, whose name matches PATTERN, is malfunctioning if it was started before FILE was last "
-        "changed, such as the link that a release moves; repeatable"
+        "with --broker: a worker is malfunctioning if it was started before FILE was last changed, such as the link "
+        "that a release moves; with PATTERN, a worker whose name matches; repeatable"
     )
     repeatable("--started-after", metavar="[PATTERN=]FILE", help=release)
     grace = f"how long after that change a worker may still be restarted, default {GRACE // 60:g}m"
     add("--started-grace", type=_checked(parse_duration), metavar="DURATION", help=grace)
-    ignore = "leave workers that match out of every count unless expected; repeatable"
+    ignore = "do not count workers whose node name matches PATTERN, unless EXPECTED names them; repeatable"
     repeatable("--ignore", type=_checked(_pattern), metavar="PATTERN", help=ignore)
     first = "number of the first worker in NAME-COUNT; default auto: inferred from the replies"
     add("--first-index", choices=("auto", "0", "1"), default="auto", help=first)
@@ -131,25 +132,28 @@ def _add_asking(group: argparse._ArgumentGroup) -> None:
     )
     add("--broker", metavar="URL", help=broker)
     options = (
-        "what the application sets, as JSON or the full path of a file of it: its broker_transport_options, "
-        "control_exchange, serializer, ssl"
+        "settings of the application, as JSON or the full path of a file that holds it: its "
+        "broker_transport_options, control_exchange, serializer, ssl"
     )
     add("--broker-options", metavar="JSON", help=options)
     time = _checked(parse_duration)
-    reply = f"with --broker: how long to wait for those that do not reply, default {REPLY:g}"
+    reply = f"with --broker: how long to wait for workers that do not reply, default {REPLY:g}"
     add("--reply-timeout", type=time, metavar="DURATION", help=reply)
     timeout = f"deadline for the whole check, default {TIMEOUT:g}"
     add("-t", "--timeout", type=time, default=TIMEOUT, metavar="DURATION", help=timeout)
     end = group.add_mutually_exclusive_group()
-    settle = f"how long to listen on for unexpected workers once every expected one has replied, default {SETTLE:g}"
+    settle = (
+        f"how long to keep listening for unexpected workers after every expected worker has replied, default {SETTLE:g}"
+    )
     may_be_zero = _checked(partial(parse_duration, may_be_zero=True))
     end.add_argument("--settle", type=may_be_zero, metavar="DURATION", help=settle)
     end.add_argument(
-        "--wait", action="store_true", help="listen to the end, not only until every expected worker has replied"
+        "--wait", action="store_true", help="listen to the end, even after every expected worker has replied"
     )
-    attempts = "ask up to N times while workers are missing or it fails, default 1"
+    attempts = "ask up to N times while workers are missing or the question fails, default 1"
     add("--attempts", type=_checked(_attempts), metavar="N", help=attempts)
-    add("--no-command", action="store_true", help="accept no COMMAND and no --broker, where others supply EXPECTED")
+    refuse = "refuse COMMAND, --broker and --baseline FILE: for arguments that untrusted people supply"
+    add("--no-command", action="store_true", help=refuse)
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
@@ -157,8 +161,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     state = "the state to end with if the workers cannot be judged, instead of UNKNOWN"
     add("--unknown-as", choices=("warning", "critical"), help=state)
     baseline = (
-        "print the lines for --expect-file that describe what is online now, and exit 0; if all went well, replace "
-        "FILE by them, a full path"
+        "print the lines for --expect-file that describe what is online now, and exit 0; with FILE, a full path, "
+        "also replace that file, if all went well"
     )
     add("--baseline", nargs="?", const="", metavar="FILE", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")
