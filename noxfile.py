@@ -18,12 +18,13 @@ nox.options.reuse_venv = "yes"
 FAST = "not daemon and not celery and not exhaustive and not waiting"
 # Neither daemons nor Celery: what depends on the versions of Python and nagiosplugin.
 ANYWHERE = "not daemon and not celery"
-# What is built from the options: the file, and the program that prints it.
+# What is built from the plugin: the file, and the program that prints it.
 BUILT = {
     "contrib/icinga2/check_celery_workers.conf": ("contrib/icinga2/build.py",),
     "contrib/icinga-director/celery_workers.json": ("contrib/icinga2/build.py", "--basket"),
     "contrib/man/check_celery_workers.1": ("contrib/man/build.py",),
     "contrib/completion/check_celery_workers.bash": ("contrib/completion/build.py",),
+    "contrib/runbook/README.md": ("contrib/runbook/build.py",),
 }
 # The helpers of the tests, which pytest finds by itself.
 HELPERS = {"PYTHONPATH": os.pathsep.join(("tests/lib", "tests"))}
@@ -57,7 +58,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build again what is made from the options: files of contrib."""
+    """Build again what is made from the plugin: files of contrib."""
     session.install("-q", "-e", ".[test]")
     for file, program in BUILT.items():
         text = session.run("python", *program, silent=True, stderr=None)
