@@ -3,6 +3,8 @@
 This file is valid in every Python from 2.7, so that an old one gets an answer that a monitoring system can read.
 """
 
+import io
+import os
 import signal
 import sys
 
@@ -14,18 +16,22 @@ def run():  # type: ignore[no-untyped-def] # noqa: ANN201 -- Python 2 has no ann
             "CELERY WORKERS UNKNOWN - Python 3.9 or later is needed, this is %d.%d\n" % sys.version_info[:2]  # noqa: UP031
         )
         sys.exit(3)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until the check can answer an interrupt, it ends the process without a word.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     try:
+        # Nothing but the verdict is printed, whatever a library or Python itself has to say.
+        sys.unraisablehook = lambda _: None
+        if sys.stderr is not None:
+            sys.stderr = io.StringIO()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Until the check can answer an interrupt, it ends the process without a word.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
         from check_celery_workers import cli
-    except Exception as error:  # noqa: BLE001 -- whatever is wrong with what is installed
-        reason = " ".join(str(error).split())
-        sys.stdout.write(
-            "CELERY WORKERS UNKNOWN - the plugin cannot be loaded: %s: %s\n" % (type(error).__name__, reason)  # noqa: UP031
-        )
-        sys.exit(3)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        try:
+            os.write(1, "CELERY WORKERS UNKNOWN - the plugin cannot be loaded: {}\n".format(reason).encode())
+        finally:
+            os._exit(3)
     cli.run()
 
 

@@ -17,9 +17,13 @@ UNKNOWN = 3
 
 # How many bytes a pipe takes without waiting, if it takes any.
 _AT_ONCE = 4096
+# How often it may fail to write: what is lacking for a moment costs no verdict.
+_TRIES = 2
 # For how many seconds to write where nobody has said how long the check may take, and where no time is left.
 _LONGEST_WRITE = 30.0
 _LEAST = 0.5
+# What is said where no reason could be put together.
+_NO_REASON = b"CELERY WORKERS UNKNOWN - the check failed, memory or descriptors may be lacking\n"
 
 
 def run() -> None:
@@ -29,13 +33,14 @@ def run() -> None:
     """
     # In a large fleet, garbage collection took half the time and found nothing.
     gc.disable()
-    # Nothing but the verdict is printed.
-    sys.unraisablehook = lambda _: None
+    code = UNKNOWN
     try:
         code = main()
     except BaseException:
-        code = UNKNOWN
-    os._exit(code)
+        if is_writable(1, time.monotonic() + _LEAST):
+            os.write(1, _NO_REASON)
+    finally:
+        os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,18 +69,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, MemoryError) as error:
         output = unknown("not enough memory" if isinstance(error, MemoryError) else "interrupted").output()
     except Exception as error:
-        output = _explain_bug(error, verbose)
+        output = _explain(error, verbose)
     return code if _write(output, max(deadline, time.monotonic() + _LEAST)) else UNKNOWN
 
 
-def _explain_bug(error: Exception, verbose: int) -> str:
+def _explain(error: Exception, verbose: int) -> str:
     from traceback import format_exc
 
     from check_celery_workers.replies.quote import quotable
 
     message = quotable(" ".join(str(error).split()))
-    output = unknown(f"a bug, please report it: {type(error).__name__}: {message}").output()
-    return output + "".join(f"{quotable(line)}\n" for line in (format_exc().splitlines() if verbose >= 3 else ()))
+    if isinstance(error, OSError):
+        reason = f"the operating system refused: {message.partition('] ')[2] or message}"
+    elif isinstance(error, ImportError):
+        reason = f"a module cannot be imported: {message}"
+    elif isinstance(error, SystemError):
+        reason = f"Python itself failed: {message}"
+    else:
+        reason = f"a bug, please report it: {type(error).__name__}: {message}"
+    trace = format_exc().splitlines() if verbose >= 3 else ()
+    return unknown(reason).output() + "".join(f"{quotable(line)}\n" for line in trace)
 
 
 def _reserve_streams() -> None:
@@ -98,10 +111,12 @@ def _write(output: str, deadline: float) -> bool:
 
     In UTF-8 whatever the locale, as Icinga and Nagios read it. Python's buffer would report errors too late.
     """
-    data = output.encode()
-    try:
-        while data and is_writable(1, deadline):
+    data, failures = output.encode(), 0
+    while data and failures < _TRIES:
+        try:
+            if not is_writable(1, deadline):
+                break
             data = data[os.write(1, data[:_AT_ONCE]) :]
-    except OSError:
-        return False
+        except OSError:
+            failures += 1
     return not data

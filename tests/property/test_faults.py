@@ -186,6 +186,19 @@ def test_standard_input_that_is_not_for_reading_is_unknown() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        pytest.param("nagiosplugin", "the plugin cannot be loaded: it is broken", id="before the check"),
+        pytest.param("argparse", "a module cannot be imported: it is broken", id="in the check"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_unknown(tmp_path: Path, module: str, reason: str) -> None:
+    (tmp_path / f"{module}.py").write_text("raise ImportError('it is\\nbroken')\n", encoding="utf-8")
+    expected = Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+    assert both_ways(["env", f"PYTHONPATH={tmp_path}", PLUGIN]) == [expected, expected]
+
+
 HANGING = "sleep 60 & (sleep 60 & sleep 60) & : >started; echo 'w-1@a: OK';"
 # By the signal itself before the command has started or when the verdict has been given, by the plugin in between.
 ENDS = {
