@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import select
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Thread
 
 from check_celery_workers.errors import CannotJudge
 from check_celery_workers.sources.signals import Signals, pipe
@@ -37,8 +37,12 @@ class Aside:
             self._done, note_done = pipe(cleanup, cleanup)
             self._pipe = cleanup.pop_all()
         self.is_stuck = False
-        # A thread that hangs does not keep the process from ending.
-        Thread(target=self._run, args=(self._work, note_done), daemon=True).start()
+        # A thread that hangs does not keep the process from ending. Nobody waits until it has begun, as threading does
+        # for ever where memory is lacking.
+        try:
+            _thread.start_new_thread(self._run, (self._work, note_done))
+        except RuntimeError:
+            raise CannotJudge("no thread can be started: not enough memory, or too many processes") from None
 
     def __exit__(self, *_: object) -> None:
         """Let signals do again what they did before. A pipe that the thread may still write to stays open."""
