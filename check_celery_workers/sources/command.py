@@ -11,11 +11,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from check_celery_workers.errors import CannotJudge, EndedBadly, SaidNothing, SourceError
 from check_celery_workers.node import printable
 from check_celery_workers.sources.signals import Signals, pipe
 from check_celery_workers.sources.stream import CHUNK, LONGEST_LINE, Lines, Source, until
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
@@ -47,7 +52,7 @@ class Command(Source):
                 self._stderr, stderr = pipe(cleanup, write_ends)
                 guard = cleanup.enter_context(contextlib.ExitStack())
                 null, env = subprocess.DEVNULL, {**os.environ, "PYTHONUNBUFFERED": "1"}
-                self._process = subprocess.Popen(
+                self._process = _Group(
                     self._argv, stdin=null, stdout=stdout, stderr=stderr, env=env, start_new_session=True
                 )
             except OSError as error:
@@ -146,11 +151,11 @@ class Command(Source):
             except ProcessLookupError:
                 return
             except PermissionError:
-                # Popen would warn of what is still running.
-                self._process.returncode = 0
-                return
+                continue
             if self._gone(time.monotonic() + patience):
                 return
+        # Popen would warn of what is still running.
+        self._process.returncode = 0
 
     def _gone(self, deadline: float) -> bool:
         """Wait for the whole process group to be gone; return whether it is."""
@@ -183,20 +188,37 @@ def _interpreter(program: str) -> str:
     )
 
 
+class _Group(subprocess.Popen[bytes]):
+    """A process group, of which nothing is left where it cannot be started."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 -- those of Popen
+        try:
+            super().__init__(*args, **options)
+        except BaseException:
+            # It may run although nobody knows.
+            if self.pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(self.pid, signal.SIGKILL)
+            raise
+
+
 def _start_guard(pid: int, cleanup: contextlib.ExitStack) -> None:
     """Start a process that ends the command's group when the plugin is killed, which closes the pipe between them.
 
     The parent-death signal of Linux would reach the command alone and not its children.
     """
     lifeline, held_open = os.pipe()
-    cleanup.callback(os.close, held_open)
-    try:
-        command, null = ("/bin/sh", "-c", _GUARD, "sh", str(pid)), subprocess.DEVNULL
-        guard = subprocess.Popen(command, stdin=lifeline, stdout=null, stderr=null, start_new_session=True)
-    finally:
-        os.close(lifeline)
-    cleanup.callback(guard.wait)
-    cleanup.callback(guard.kill)
+    with contextlib.ExitStack() as failed:
+        failed.callback(os.close, held_open)
+        try:
+            command, null = ("/bin/sh", "-c", _GUARD, "sh", str(pid)), subprocess.DEVNULL
+            guard = _Group(command, stdin=lifeline, stdout=null, stderr=null, start_new_session=True)
+        finally:
+            os.close(lifeline)
+        failed.pop_all()
+    # Where it cannot be killed, it ends with the pipe.
+    for end in (guard.wait, partial(os.close, held_open), guard.kill):
+        cleanup.callback(end)
 
 
 def _read(lines: dict[int, Lines], poll: select.poll) -> Iterator[str]:
