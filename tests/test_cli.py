@@ -427,6 +427,6 @@ def test_a_plugin_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
         (package / name).write_text((source / name).read_text())
     command = [sys.executable, "-m", "check_celery_workers", "w@a"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    reason = "ImportError: cannot import name 'cli' from 'check_celery_workers' ("
+    reason = "cannot import name 'cli' from 'check_celery_workers' ("
     assert done.stdout.startswith(f"CELERY WORKERS UNKNOWN - the plugin cannot be loaded: {reason}")
     assert (done.stdout.count("\n"), done.stderr, done.returncode) == (1, "", 3)
