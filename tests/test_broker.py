@@ -20,6 +20,7 @@ RABBITMQ, ANOTHER_RABBITMQ = "amqp://127.0.0.1:1//shop", "amqp://127.0.0.1:2//sh
 REFUSED = f"the broker {REDIS} cannot be reached: Error 111 connecting to 127.0.0.1:1. Connection refused."
 PASSWORD = "open-sesame_7f3"  # noqa: S105 -- of nobody
 ENCODE = "in a user name or password, write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @"
+SEVERAL = "the URL of the broker names several hosts; write a URL for each, and ; between them"
 EXTRA = "pip install 'check_celery_workers[broker]', on Debian python3-kombu, python3-redis and python3-packaging"
 NO_URL = "--broker takes a URL, such as redis://redis1/0, the full path of a file that holds it, or env"
 NO_OBJECT = (
@@ -244,10 +245,26 @@ def test_no_piece_of_a_password_that_is_not_encoded_is_shown(url: str, character
             f"each URL of --broker needs its scheme, such as redis:// in front; {ENCODE}",
             id="an alternative without a scheme",
         ),
+        *(
+            pytest.param(broker, SEVERAL, id=name)
+            for name, broker in {
+                "several hosts, one port": f"amqp://shop:{PASSWORD}@127.0.0.1,127.0.0.2:1//shop",
+                "several hosts and ports": f"sentinel://:{PASSWORD}@127.0.0.1:1,127.0.0.2:1/0",
+                "several hosts without a user": "redis://127.0.0.1:1,127.0.0.2:1",
+                "several URLs with commas": f"amqp://u:{PASSWORD}@127.0.0.1:1,amqp://u:{PASSWORD}@127.0.0.2:1",
+                "several URLs with blanks": f"amqp://u:{PASSWORD}@127.0.0.1:1 amqp://u:{PASSWORD}@127.0.0.2:1",
+                "a list of Python": f"['redis://:{PASSWORD}@127.0.0.1:1', 'redis://:{PASSWORD}@127.0.0.2:1']",
+            }.items()
+        ),
     ],
 )
 def test_unknown_an_address_that_is_not_tried(broker: str, reason: str) -> None:
     assert run("w@a", "--broker", broker) == unknown(reason)
+
+
+@pytest.mark.parametrize("url", [f"redis://shop:{PASSWORD},x@127.0.0.1:1/7", f"{REDIS}?ssl_ca_path=/etc/a,b"])
+def test_a_comma_elsewhere_in_a_url_names_no_host(url: str) -> None:
+    assert run("w@a", "--broker", url) == unknown(REFUSED)
 
 
 @pytest.mark.parametrize(

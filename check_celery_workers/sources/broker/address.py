@@ -20,6 +20,7 @@ VARIABLE = "CELERY_BROKER_URL"
 
 _SETTING = rf"(?:export\s+)?{VARIABLE}\s*=\s*(['\"]?)(.*)\1"
 _ENCODE = "in a user name or password, write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @"
+_SEVERAL = "the URL of the broker names several hosts; write a URL for each, and ; between them"
 _SECRET_NAME = re.compile("pass|secret|token|credential", re.IGNORECASE)
 # A URL may bring arguments along; this one is the name of a class that would be imported.
 _FORBIDDEN = "credential_provider"
@@ -112,6 +113,9 @@ def _split(url: str) -> tuple[str, str, list[str]]:
     scheme, found, rest = url.strip().partition("://")
     if not found:
         raise CannotJudge(f"each URL of --broker needs its scheme, such as redis:// in front; {_ENCODE}")
+    hosts = re.split("[/?#]", rest.rpartition("@")[2], maxsplit=1)[0]
+    if "," in hosts or re.search(r"[,\s]\S?\w+://", rest):
+        raise CannotJudge(_SEVERAL)
     # `redis+socket://` and `sqla+mysql://` are parsed like any other.
     try:
         parts = urlsplit(f"http://{rest}")
