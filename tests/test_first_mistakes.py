@@ -335,7 +335,15 @@ def test_braces(tmp_path: Path, expected: str, nodes: list[str]) -> None:
         ("w-*@a==2", "it compares; write w-*@a=2"),
         ("w@a[1:3]", "a range in brackets needs braces; write w@a{1..3}"),
         ("w@a-[01:20]", "a range in brackets needs braces; write w@a-{01..20}"),
+        ("w@a[1:3]=3", "a range in brackets needs braces; write w@a{1..3}"),
+        ("w@a[01-03]", "a range in brackets needs braces; write w@a{01..03}"),
+        ("w@a[01-03]=3", "a range in brackets needs braces; write w@a{01..03}"),
+        ("w@a[8-11]=4", "a range in brackets needs braces; write w@a{8..11}"),
+        ("w@a[08-11].rack[1-2]=8", "a range in brackets needs braces; write w@a{08..11}.rack{1..2}"),
+        ("w@a[01-20]-*=40", "a range in brackets needs braces; write w@a{01..20}-*=40"),
+        ("w@a[01-03,07]=4", "a list in brackets needs braces; write {FIRST..LAST} or {A,B}"),
         ("w@[2001:db8::1]", "an address in brackets is a pattern; write w@[[]2001:db8::1]=1"),
+        ("w@[1:2:3:4:5:6:7:8]", "an address in brackets is a pattern; write w@[[]1:2:3:4:5:6:7:8]=1"),
         ("w@[::1]=1", "an address in brackets is a pattern; write w@[[]::1]=1"),
         ("w-{1-3}@a", "its braces hold neither .. nor a comma, or are not closed; write {1..4} or {a,b}"),
         ("w-{1..3@a", "its braces hold neither .. nor a comma, or are not closed; write {1..4} or {a,b}"),
@@ -351,6 +359,11 @@ def test_forms_of_other_programs_are_refused(expected: str, problem: str, tmp_pa
     outcome = check("-f", str(file), text=text)
     assert outcome.output.startswith(f"CELERY WORKERS UNKNOWN - {file}:1: ")
     assert expected not in outcome.output
+
+
+@pytest.mark.parametrize("expected", ["w@a[1-3]=3", "w@[a-c][123]=3", "w@a[1,2-3]=3", "w@a[12]=3", "w@a[0-9][0-9]=3"])
+def test_brackets_that_a_shell_knows_are_a_pattern(expected: str) -> None:
+    assert check(expected, text=online("w@b")).output.startswith("CELERY WORKERS CRITICAL - 3 of 3 workers missing")
 
 
 def test_a_url_is_refused_and_its_password_hidden() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from check_celery_workers.node import Group, node_name, printable
+from check_celery_workers.pattern import is_wild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,12 +57,24 @@ def explain_foreign(text: str) -> None:
         least, most = int(number) + (sign == ">"), int(number) - (sign == "<")
         right = {">": f"{least}..", "<": f"0..{most}", "=": number}[sign[0]]
         _explain("it compares", f"{pattern}={right}", "PATTERN=MIN.., PATTERN=0..MAX")
-    if re.search(r"\[[0-9]+:[0-9]+\]", text):
-        right = re.sub(r"\[([0-9]+):([0-9]+)\]", r"{\1..\2}", text)
-        _explain("a range in brackets needs braces", right, "{FIRST..LAST}")
+    _explain_brackets(text)
     if re.search(r"@\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]", text):
         right = re.sub(r"@\[", "@[[]", text.partition("=")[0]) + "=1"
         _explain("an address in brackets is a pattern", right, "[[] for [, and =1 behind it")
+
+
+def _explain_brackets(text: str) -> None:
+    """Raise WrongError for a range of hosts, as Ansible, clush and Slurm write it: [1:3], [01-20], [01-03,07]."""
+    brackets = re.findall(r"\[([0-9]+(?:[-:][0-9]+)?(?:,[0-9]+(?:[-:][0-9]+)?)*)\]", text)
+    # [1-3] is a pattern, too.
+    if not any(re.search("[0-9]{2}-|-[0-9]{2}|:", within) for within in brackets):
+        return
+    if any("," in within for within in brackets):
+        raise WrongError("a list in brackets needs braces", "{FIRST..LAST} or {A,B}")
+    right = re.sub(r"\[([0-9]+)[-:]([0-9]+)\]", r"{\1..\2}", text)
+    # Each is one worker then, and no pattern that matches some.
+    right = right if is_wild(right) else right.partition("=")[0]
+    _explain("a range in brackets needs braces", right, "{FIRST..LAST}")
 
 
 def _explain(problem: str, own: str, right: str) -> NoReturn:
