@@ -301,6 +301,17 @@ def test_the_frame_of_a_box_is_no_part_of_the_reason(text: str, reason: str) -> 
             "no broker is set",
             id="the last line that is no warning and no advice",
         ),
+        *(
+            pytest.param(f"hello\n{line}\nbye\n", line, id=line.partition(":")[0])
+            for line in (
+                "Fatal Python error: init_fs_encoding: failed to get the Python codec",
+                "fatal: not a git repository",
+                "FATAL: could not open image /srv/shop.sif",
+                "[FATAL] no broker is set",
+                "shop: fatal: no broker is set",
+                "panic: runtime error: invalid memory address",
+            )
+        ),
         pytest.param("Try again.\nSee the manual.\n", "See the manual.", id="advice, where there is nothing else"),
     ],
 )

@@ -42,7 +42,8 @@ _WRAPPER = (
     rf"command terminated with exit code {_OVER_128}|(?:Killed|Terminated|Aborted|Segmentation fault|Bus error)\b"
 )
 _SIGNALLED = rf".*\b(?:status|code) {_OVER_128}"
-_ERROR = r"(?:\S+: |[\d\W]*[\d\W] )?\[?(?:Error|ERROR|error)\b\]?(?:\s*:\s*|\s+|$)(.*)"
+# What is fatal is no less than an error: `Fatal Python error: ...`, `fatal: ...`, `panic: ...` of programs in Go.
+_ERROR = r"(?:\S+: |[\d\W]*[\d\W] )?\[?(?:Error|ERROR|error|Fatal|FATAL|fatal|panic)\b\]?(?:\s*:\s*|\s+|$)(.*)"
 # What only reports that something else ended, or that nobody replied.
 _REPORT = (
     rf"make(?:\[\d+\])?: \*\*\* |Connection to \S+ closed|(?:Error: )?{NOBODY}|Error ID: |"
