@@ -319,6 +319,20 @@ def test_the_order_of_reasons(text: str, reason: str) -> None:
     assert judged(text) == unknown(reason)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "web_1 - Error: No nodes replied within time constraint",
+        "celery : Error: No nodes replied within time constraint",
+        "<13>Nov 27 16:05:23 nagios: No nodes replied within time constraint",
+        '{"log":"Error: No nodes replied within time constraint\\n","stream":"stderr"}',
+    ],
+)
+def test_that_nobody_replied_is_the_reason_where_it_stands_behind_other_text(line: str) -> None:
+    assert judged(f"hello\n{line}\nbye\nweb_1 exited with code 69\n") == unknown(line)
+    assert judged(f"{line}\nsudo: it failed\n") == unknown("sudo: it failed")
+
+
 def test_a_line_of_many_addresses_costs_no_more_than_its_length() -> None:
     lines = "".join(f"{mark * 2_000_000}\n" for mark in ("a@", "a/", "a:", "1: "))
     assert judged(lines, W, V) == WELL

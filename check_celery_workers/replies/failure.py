@@ -123,7 +123,7 @@ def reason(lines: Sequence[str], replied: bool = False) -> str:
         behind = next((line for line in lines if _hides_reply(line)), None)
         if behind is not None:
             return f"other text precedes the replies on their lines: {quotable(' '.join(behind.split()))}"
-    finds: tuple[Callable[[Sequence[str]], str], ...] = (_error, _wrapper, _exception, _last)
+    finds: tuple[Callable[[Sequence[str]], str], ...] = (_error, _wrapper, _exception, _nobody, _last)
     found = next(filter(None, (find(lines) for find in finds)), "")
     return quotable(" ".join(found.split()))
 
@@ -200,6 +200,11 @@ def _said(chain: Sequence[str]) -> str:
     if first.partition(": ")[2] in last:
         return last
     return f"{last[:_LONGEST]}, after {first[:_LONGEST]}"
+
+
+def _nobody(lines: Sequence[str]) -> str:
+    """Return where Celery says that nobody replied, if that stands behind other text: it was read as none of its."""
+    return next((line for line in map(_bare, lines) if NOBODY in line and not re.match(_REPORT, line)), "")
 
 
 def _last(lines: Sequence[str]) -> str:
