@@ -202,6 +202,15 @@ Cannot connect to the Docker daemon at unix:///var/run/docker.sock.
 service "worker" is not running
 error: unable to upgrade connection: container not found ("worker")
 command terminated with exit code 137
+Fatal Python error: init_fs_encoding: failed to get the Python codec of the filesystem encoding
+Stderr: ssh: connect to host app2 port 22: Connection refused
+app2: ssh: Could not resolve hostname app2: Name or service not known
+app2: Host key verification failed.
+[app2] ssh: connect to host app2 port 22: Connection refused
+app2: deploy@app2: Permission denied (publickey,password).
+"msg": "Failed to connect to the host via ssh: ssh: connect to host app2 port 22: No route to host",
+app2: Error response from daemon: No such container: worker
+app2: OCI runtime exec failed: exec failed: unable to start container process
 Killed
 Terminated
 Aborted (core dumped)
@@ -269,6 +278,11 @@ def test_the_frame_of_a_box_is_no_part_of_the_reason(text: str, reason: str) -> 
     assert judged(text) == unknown(reason)
 
 
+@pytest.mark.parametrize("line", [" \u203a   Error: no app", "\u2502 Error: no app \u2502"])
+def test_an_error_in_a_box_ends_an_output(line: str) -> None:
+    assert judged(W, f"{line}\n") == in_doubt("one of 2 outputs failed", "Error: no app")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -290,6 +304,14 @@ def test_the_frame_of_a_box_is_no_part_of_the_reason(text: str, reason: str) -> 
         ),
         pytest.param(
             traceback(PROGRAMS["celery"], "KeyError: 'BROKER'") + "sudo: it failed\n", "sudo: it failed", id="sudo"
+        ),
+        pytest.param(
+            "app2: ssh: connect to host app2 port 22: No route to host\npdsh: app2: ssh exited with exit code 255\n",
+            "app2: ssh: connect to host app2 port 22: No route to host",
+            id="what ssh says, and the status of it",
+        ),
+        pytest.param(
+            "hello\nstatus exited with code 137\nbye\n", "status exited with code 137", id="a status over 128"
         ),
         pytest.param(
             traceback(PROGRAMS["celery"], "shop.Invalid: \n\nno broker is set") + "bye\n",

@@ -37,9 +37,17 @@ _WRAPPER = (
     r"\S+: line \d+: (?!warning)|\S+: \d+: (?:\S+: ){0,2}(?:not found|Permission denied|cannot open|Syntax error)|"
     r"zsh:\d+: |sudo: (?!unable to resolve host)|ssh: |kex_exchange_identification: |"
     r"Connection (?:closed|reset) by .* port |Host key verification failed|[^\s@]+@\S+: Permission denied|"
-    r"(?:docker: )?Error response from daemon: |OCI runtime exec failed: |Error from server|"
-    r"Cannot connect to the Docker|service \S+ is not running|error: |"
+    r"Error from server|Cannot connect to the Docker|service \S+ is not running|error: |Fatal Python error: |"
     rf"command terminated with exit code {_OVER_128}|(?:Killed|Terminated|Aborted|Segmentation fault|Bus error)\b"
+)
+# The same, each with a colon in or before it: unmistakable behind the name of a host, too, as pssh and Ansible write.
+_ANYWHERE = (
+    "ssh: connect to host ",
+    "ssh: Could not resolve hostname ",
+    ": Host key verification failed",
+    ": Permission denied (publickey",
+    "Error response from daemon: ",
+    "OCI runtime exec failed: ",
 )
 _SIGNALLED = rf".*\b(?:status|code) {_OVER_128}"
 # What is fatal is no less than an error: `Fatal Python error: ...`, `fatal: ...`, `panic: ...` of programs in Go.
@@ -85,8 +93,14 @@ class Failures:
 
 
 def fails(line: str) -> bool:
-    """Return whether the line says that what should ask Celery, or Celery itself, failed."""
-    return line.startswith("Error:") or re.match(_WRAPPER, line) is not None
+    """Return whether the line says that what should ask Celery, or Celery itself, failed; in a box, too."""
+    if not line.isascii() and line.lstrip()[:1] in _FRAME:
+        line = _bare(line)
+    return line.startswith("Error:") or _is_of_wrapper(line)
+
+
+def _is_of_wrapper(line: str) -> bool:
+    return re.match(_WRAPPER, line) is not None or (": " in line and any(words in line for words in _ANYWHERE))
 
 
 def is_outermost(frame: str) -> bool:
@@ -155,11 +169,10 @@ def _error(lines: Sequence[str]) -> str:
 
 
 def _wrapper(lines: Sequence[str]) -> str:
-    """Return the last line in which a shell, ssh, sudo or a container says that it failed."""
-    for line in map(_bare, reversed(lines)):
-        if re.match(_SIGNALLED, line) or (re.match(_WRAPPER, line) and not re.match(_REPORT, line)):
-            return line
-    return ""
+    """Return the last line in which a shell, ssh, sudo or a container says that it failed, words before a status."""
+    said = [*map(_bare, reversed(lines))]
+    words = next((line for line in said if _is_of_wrapper(line) and not re.match(_REPORT, line)), "")
+    return words or next((line for line in said if re.match(_SIGNALLED, line)), "")
 
 
 def _exception(lines: Sequence[str]) -> str:
