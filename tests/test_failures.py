@@ -323,6 +323,27 @@ def test_an_error_in_a_box_ends_an_output(line: str) -> None:
             "no broker is set",
             id="the last line that is no warning and no advice",
         ),
+        pytest.param(
+            "hello\nVM must be running to open SSH connection. Run `vagrant up`\nto start the virtual machine.\n",
+            "VM must be running to open SSH connection. Run `vagrant up` to start the virtual machine.",
+            id="a sentence on two lines",
+        ),
+        pytest.param(
+            "no broker is set\nSee the pages of the documentation about the settings of brokers\nand of results\n",
+            "no broker is set",
+            id="advice on two lines",
+        ),
+        pytest.param(
+            "2026-11-27 15:57:44,072 INFO shop.settings: loaded for production.\nno broker is set\n",
+            "no broker is set",
+            id="a line that begins in lower case below one that ended",
+        ),
+        pytest.param(
+            "2026-11-27 15:57:44,072 INFO shop.settings: loaded for production\nshop: no broker is set\n",
+            "shop: no broker is set",
+            id="a line that begins with the name of a program",
+        ),
+        pytest.param("loading shop\nno broker is set\n", "no broker is set", id="two short lines in lower case"),
         *(
             pytest.param(f"hello\n{line}\nbye\n", line, id=line.partition(":")[0])
             for line in (

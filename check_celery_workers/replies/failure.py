@@ -60,8 +60,10 @@ _REPORT = (
 _ADVICE = r"(?i)usage: |(?:type|try|see|note|hint|press) ?:? |.*for further information|.*warning\b|warnings\."
 _FRAME = " \t|\u2502\u2503\u203a\u256d\u256e\u2570\u256f\u250c\u2510\u2514\u2518\u2500\u2501"
 _SPREAD_JSON = r'\s+"[^"]+": [{\[](?:"ok"|\s*$)'
-# Of each exception of a chain at most so much is said.
+# Of each exception of a chain at most so much is said; and a sentence that is so long does not go on.
 _LONGEST = 150
+# So long is a line at least whose sentence goes on in the next one.
+_WRAPPED = 50
 
 
 class Failures:
@@ -221,7 +223,20 @@ def _nobody(lines: Sequence[str]) -> str:
 
 
 def _last(lines: Sequence[str]) -> str:
-    """Return the last line that is neither a warning nor advice nor a report; if there is none, the last one."""
-    said = [*filter(None, map(_bare, lines))]
-    telling = [line for line in said if not re.match(_ADVICE, line) and not re.match(_REPORT, line)]
+    """Return the last sentence that is neither a warning nor advice nor a report; if there is none, the last one."""
+    said = _sentences(lines)
+    telling = [one for one in said if not re.match(_ADVICE, one) and not re.match(_REPORT, one)]
     return (telling or said or [""])[-1]
+
+
+def _sentences(lines: Sequence[str]) -> list[str]:
+    """Return the lines; one that begins with a word in lower case goes on with a long one above that did not end."""
+    said: list[str] = []
+    is_open = False
+    for line in map(_bare, lines):
+        if is_open and len(said[-1]) < _LONGEST and re.match(r"[a-z]+ ", line):
+            said[-1] += f" {line}"
+        elif line:
+            said.append(line)
+        is_open = len(line) >= _WRAPPED and line[-1] not in ".:!?"
+    return said
