@@ -229,6 +229,16 @@ def test_what_runs_celery_says_that_it_failed(line: str) -> None:
     assert judged(f"{line}\nmake: *** [Makefile:3: status] Error 1\nConnection to app1 closed.\n") == unknown(line)
 
 
+def test_what_a_program_in_python_ran_says_more_than_its_status() -> None:
+    line = "celery: command not found"
+    trace = (
+        'Traceback (most recent call last):\n  File "/srv/ask.py", line 3, in <module>\n    check_call(words)\n'
+        "subprocess.CalledProcessError: Command '['celery', 'status']' returned non-zero exit status 127.\n"
+    )
+    assert judged(f"{line}\n{trace}") == unknown(line)
+    assert judged(trace) == unknown(trace.splitlines()[-1])
+
+
 @pytest.mark.parametrize(
     "line",
     [

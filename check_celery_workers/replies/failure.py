@@ -52,9 +52,10 @@ _ANYWHERE = (
 _SIGNALLED = rf".*\b(?:status|code) {_OVER_128}"
 # What is fatal is no less than an error: `Fatal Python error: ...`, `fatal: ...`, `panic: ...` of programs in Go.
 _ERROR = r"(?:\S+: |[\d\W]*[\d\W] )?\[?(?:Error|ERROR|error|Fatal|FATAL|fatal|panic)\b\]?(?:\s*:\s*|\s+|$)(.*)"
-# What only reports that something else ended, or that nobody replied.
+# What only reports that something else ended, or that nobody replied, or points to what is above.
 _REPORT = (
     rf"make(?:\[\d+\])?: \*\*\* |Connection to \S+ closed|(?:Error: )?{NOBODY}|Error ID: |"
+    r".*\b[Ss]ee (?:\S+ ){0,2}above\b|"
     r".*(?:exited|ended|returned|failed|terminated)?\b(?: with|:)? (?:a )?(?:non-zero )?(?:return|exit) (?:code|status)"
 )
 _ADVICE = r"(?i)usage: |(?:type|try|see|note|hint|press) ?:? |.*for further information|.*warning\b|warnings\."
@@ -180,7 +181,12 @@ def _wrapper(lines: Sequence[str]) -> str:
 def _exception(lines: Sequence[str]) -> str:
     """Return what the last traceback says, if there are any of those that ended their program."""
     chains = [*_chains(lines)]
-    return next((said for said, ended in reversed(chains) if ended), chains[-1][0] if chains else "")
+    found = next((said for said, ended in reversed(chains) if ended), chains[-1][0] if chains else "")
+    if not re.match(_REPORT, found):
+        return found
+    # A program in Python that ran another one: what that said is above.
+    above = [*takewhile(lambda line: not line.startswith(TRACEBACK), lines)]
+    return _wrapper(above) or _last(above) or found
 
 
 def _first_chain(lines: Sequence[str]) -> str:
