@@ -1,4 +1,4 @@
-"""The commands of contrib/ssh, with a real sshd."""
+"""The verdicts that come through check_by_ssh and a real sshd. test_pages.py runs the whole page of contrib/ssh."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def with_celery(fleet: Fleet) -> dict[str, str]:
 
 def changes(server: Sshd | None = None) -> dict[str, str]:
     """Return those that make the plugin, the queue and the server those of the page."""
-    own = {"-H app1.example.com -l shopuser -t 55": f"{shlex.join(server.options)} -t 250"} if server else {}
-    return {**own, "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "emails=2..": "celery=2.."}
+    own = {"-H 192.0.2.10 -l shopuser -t 55": f"{shlex.join(server.options)} -t 250"} if server else {}
+    return {**own, '"check_celery_workers': f'"{PLUGIN}', "emails=2..": "celery=2.."}
 
 
 def run(command: str) -> Outcome:
@@ -56,43 +56,13 @@ def test_verdicts_of_real_workers(
     server: Sshd, fleet: Fleet, option: str, way: Callable[[Fleet], dict[str, str]]
 ) -> None:
     asking = "sudo -u nagios /usr/lib/nagios/plugins/check_by_ssh"
-    login = f'{asking} -H app1.example.com -l shopuser -t 55 -C "/usr/lib/nagios/plugins/check_celery_workers {option}'
+    login = f'{asking} -q -H 192.0.2.10 -l shopuser -t 55 -C "check_celery_workers {option}'
     command = command_of("ssh/README.md", login, {asking: CHECK_BY_SSH, **changes(server), **way(fleet)})
     # With a --stall-limit over the broker.
     lengths = " | backlog=0;;;0 backlog_celery=0;;;0 " if way is over_broker else " | "
     assert run(command) == (WELL.replace(" | ", lengths), OK)
     ill = run(command.replace("worker-4@app1", "worker-5@app1 celery@lost"))
     assert ill == (ILL.replace(" | ", lengths), CRITICAL)
-
-
-@pytest.mark.celery
-def test_a_key_that_may_do_nothing_else(server: Sshd, fleet: Fleet) -> None:
-    forced = command_of("ssh/README.md", "restrict,", {**changes(), **over_broker(fleet)})
-    key = "ssh-ed25519 AAAA... nagios@monitor"
-    assert key in forced
-    server.authorized_keys.write_text(forced.replace(key, server.public_key), encoding="utf-8")
-    verdict = check_by_ssh(server, "cat /etc/passwd")
-    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
-
-
-@pytest.mark.celery
-def test_the_plugin_here_and_celery_there(server: Sshd, fleet: Fleet) -> None:
-    options = dict(zip(server.options[::2], server.options[1::2]))
-    known_hosts = next(value for value in server.options if value.startswith("UserKnownHostsFile="))
-    login = (
-        f"ssh -F none -p {options['-p']} -i {options['-i']} -o {known_hosts} -o BatchMode=yes {options['-l']}@127.0.0.1"
-    )
-    command = command_of(
-        "ssh/README.md",
-        "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers",
-        {
-            "sudo -u nagios /usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
-            "ssh -o BatchMode=yes shopuser@app1.example.com": login,
-            **with_celery(fleet),
-        },
-    )
-    verdict = run(command)
-    assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
 
 
 def check_by_ssh(server: Sshd, command: str) -> Outcome:
