@@ -1,4 +1,4 @@
-"""contrib/zabbix in a real Zabbix agent, asked by zabbix_get."""
+"""The user parameters of contrib/zabbix in a real Zabbix agent, asked by zabbix_get. test_pages.py runs the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from daemons import adapted, application, broker_file, command_of, daemon, executable
+from daemons import adapted, application, broker_file, daemon, executable
 from fleet import Fleet
 from paths import CONTRIB
 from running import PLUGIN, outcome_of, timeless
@@ -60,20 +60,21 @@ def agent(directory: Path, parameter: str) -> Iterator[int]:
 
 
 def value(port: int) -> str:
-    """Return what the page's zabbix_get prints, with 0.5 for the seconds that it took."""
-    asking = command_of("zabbix/README.md", "zabbix_get -s 127.0.0.1")
-    return timeless(outcome_of(*asking.replace("zabbix_get", ZABBIX_GET).split(), "-p", str(port), "-t", "30").output)
+    """Return what the agent sends, with 0.5 for the seconds that it took."""
+    asking = (ZABBIX_GET, "-s", "127.0.0.1", "-k", "celery.workers", "-p", str(port), "-t", "30")
+    return timeless(outcome_of(*asking).output)
 
 
 def items(text: str) -> dict[str, str]:
-    """Return what the regular expressions of the page find in a text."""
+    """Return what the regular expressions of the page find in a text, and which trigger and event name they make."""
     page = (CONTRIB / "zabbix" / "README.md").read_text(encoding="utf-8")
-    patterns = {
-        match["name"] or "state": match["all"]
-        for match in re.finditer(r"`(?P<all>(?:\^CELERY| (?P<name>\w+)=)[^`]*)`", page)
-    }
+    patterns = {match["name"]: match["all"] for match in re.finditer(r"`(?P<all> (?P<name>\w+)=[^`]*)`", page)}
+    severities = dict(re.findall(r'^    (\w+): +find\(.*,"regexp","(.*)"\)=1$', page, re.MULTILINE))
+    assert list(severities) == ["High", "Warning"]
+    patterns |= {name: f"({pattern})" for name, pattern in severities.items()}
+    (event,) = re.findall(r'regsub\("(.*)", "\\0"\)', page)
+    patterns["event"] = f"({event})"
     assert list(patterns) == [
-        "state",
         "missing",
         "online",
         "malfunctioning",
@@ -81,6 +82,9 @@ def items(text: str) -> dict[str, str]:
         "queues",
         "oldest_task",
         "backlog",
+        "High",
+        "Warning",
+        "event",
     ]
     return {name: found[1] for name, pattern in patterns.items() if (found := re.search(pattern, text))}
 
@@ -96,7 +100,7 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet, way: dict[str, str]) -> No
         "zabbix/celery_workers.conf",
         {
             **way,
-            "/usr/lib/nagios/plugins/check_celery_workers": PLUGIN,
+            "check_celery_workers --": f"{PLUGIN} --",
             "/etc/celery_broker": broker_file(fleet),
             "/usr/bin/sudo -n -u shopuser ": "",
             "emails=2..": "celery=2..",
@@ -122,8 +126,10 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet, way: dict[str, str]) -> No
     )
     others = {"malfunctioning": "0", "unexpected": "0", "queues": "0", "oldest_task": "0.0"}
     others |= {} if way else {"backlog": "0"}
-    assert items(well) == {"state": "OK", "missing": "0", "online": "6", **others}
-    assert items(ill) == {"state": "CRITICAL", "missing": "1", "online": "5", **others}
+    others["event"] = "CELERY WORKERS OK - 6 of 6 workers online on 3 servers "
+    assert items(well) == {"missing": "0", "online": "6", **others}
+    others["event"] = "CELERY WORKERS CRITICAL - 1 of 6 workers missing: worker-3@app1 "
+    assert items(ill) == {"High": "CELERY WORKERS CRITICAL", "missing": "1", "online": "5", **others}
 
 
 @pytest.mark.parametrize(
@@ -135,8 +141,8 @@ def test_user_parameter(tmp_path: Path, fleet: Fleet, way: dict[str, str]) -> No
     ids=["broker", "command"],
 )
 def test_unknown_is_a_state_without_numbers(tmp_path: Path, way: dict[str, str], reason: str) -> None:
-    plugin = {"/usr/lib/nagios/plugins/check_celery_workers": PLUGIN, "/usr/bin/sudo -n -u shopuser ": ""}
+    plugin = {"check_celery_workers --": f"{PLUGIN} --", "/usr/bin/sudo -n -u shopuser ": ""}
     with agent(tmp_path, adapted("zabbix/celery_workers.conf", {**way, **plugin})) as port:
         unknown = value(port)
     assert unknown == f"CELERY WORKERS UNKNOWN - {reason}\n"
-    assert items(unknown) == {"state": "UNKNOWN"}
+    assert items(unknown) == {"Warning": "CELERY WORKERS UNKNOWN", "event": unknown}
