@@ -22,6 +22,7 @@ from pathlib import Path
 CLONE = Path(__file__).resolve().parents[2]
 DEBIAN = CLONE / "contrib" / "debian" / "debian"
 PACKAGES = "build-essential debhelper dh-python"
+LINK = re.compile(r"\[(?P<text>[^]]+)\]\((?!https:)(?P<path>[^)#]+)[^)]*\)")
 CHANGELOG = """\
 check-celery-workers ({version}) unstable; urgency=medium
 
@@ -71,11 +72,14 @@ def build(directory: Path) -> str | None:
 
 def copy(tree: Path) -> None:
     """Copy what the package is built from, and nothing else that is in the clone."""
-    unwanted = shutil.ignore_patterns("__pycache__", "debian", ".*")
+    unwanted = shutil.ignore_patterns("__pycache__", "debian", "demo", "zipapp", ".*")
     for name in ("check_celery_workers", "contrib"):
         shutil.copytree(CLONE / name, tree / name, ignore=unwanted)
     for name in ("CHANGELOG.md", "README.md"):
         shutil.copy(CLONE / name, tree)
+    (tree / "contrib" / "man" / "README.md").unlink()
+    for page in (tree / "README.md", *tree.glob("contrib/*/README.md")):
+        page.write_text(without_dead_links(page), encoding="utf-8")
     shutil.copytree(DEBIAN, tree / "debian")
     date = changed()
     (tree / "debian" / "changelog").write_text(changelog(date), encoding="utf-8")
@@ -84,6 +88,15 @@ def copy(tree: Path) -> None:
         executable = path.is_dir() or path.name == "rules" or path == tree / "debian" / "check_celery_workers"
         path.chmod(0o755 if executable else 0o644)
         os.utime(path, (date, date))
+
+
+def without_dead_links(page: Path) -> str:
+    """Return the text of a page that links to no file that the package does not have."""
+
+    def kept(link: re.Match[str]) -> str:
+        return link[0] if (page.parent / link["path"]).exists() else link["text"]
+
+    return LINK.sub(kept, page.read_text(encoding="utf-8"))
 
 
 def changelog(changed: int) -> str:

@@ -2,7 +2,7 @@
 """Build check_celery_workers.pyz: the plugin and nagiosplugin in one file, for hosts without pip.
 
     python3 contrib/zipapp/build.py
-    scp check_celery_workers.pyz app1:/usr/lib/nagios/plugins/check_celery_workers
+    scp check_celery_workers.pyz app1:/usr/local/bin/check_celery_workers
 
 It runs on any Python from 3.9; --broker needs kombu there. It starts as fast as the installed plugin on the Python that
 --python names, for which alone it holds compiled code: the one of the host that it is for, which has to be on this

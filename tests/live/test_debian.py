@@ -15,13 +15,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import daemons
 import pytest
-from daemons import Daemon, confinement, daemon, executable
+from daemons import confinement, executable
 from fleet import Fleet
 from icinga2 import CONFIGURATION, Icinga2, host
+from machine import Machine, machine
 from paths import CLONE, CONTRIB
 from processes import run_merged
 from running import CRITICAL, OK, Outcome
@@ -41,27 +41,6 @@ PLUGIN = "/usr/lib/nagios/plugins/check_celery_workers"
 CHECK_COMMAND = "/usr/share/icinga2/include/plugins-contrib.d/check_celery_workers.conf"
 # What the package installs elsewhere, and what serves to build the plugin or to try it.
 NO_EXAMPLES = {"completion", "debian", "demo", "man", "zipapp"}
-# An overlay does not bear changes below it, so apt and dpkg get copies of their books: these change whenever something
-# is installed. All ends by itself where the tests are killed.
-OVERLAYS = """\
-set -e
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs "$1"
-for directory in usr etc var
-do
-    mkdir "$1/$directory" "$1/$directory/upper" "$1/$directory/work"
-    mount -t overlay -o "lowerdir=/$directory,upperdir=$1/$directory/upper,workdir=$1/$directory/work" \\
-        overlay "/$directory"
-done
-for directory in var/lib/apt var/lib/dpkg
-do
-    mkdir -p "$1/$directory"
-    cp -a "/$directory/." "$1/$directory"
-    mount --bind "$1/$directory" "/$directory"
-done
-echo ready
-while [ -e "/proc/$2" ]; do sleep 1; done
-"""
 # What bash does when the Tab key is pressed after the last of the words.
 COMPLETE = """\
 source /usr/share/bash-completion/completions/check_celery_workers
@@ -180,48 +159,28 @@ def test_contents(package: Path, tmp_path: Path) -> None:
     assert check_command.read_bytes() == (CONTRIB / "icinga2" / "check_celery_workers.conf").read_bytes()
     modules = share / "check-celery-workers" / "check_celery_workers"
     assert files(modules) == files(CLONE / "check_celery_workers")
-    assert files(share / "doc" / "check-celery-workers" / "examples") == {
+    pages = share / "doc" / "check-celery-workers"
+    examples = files(pages / "examples")
+    wanted = {
         name: text
         for name, text in files(CONTRIB).items()
         if Path(name).parts[0] not in NO_EXAMPLES
         and Path(name).name != "build.py"
         and name != "icinga2/check_celery_workers.conf"
     }
+    assert examples.keys() == wanted.keys()
+    assert all(text == wanted[name] for name, text in examples.items() if not name.endswith(".md"))
+    for page in (pages / "README.md", *pages.glob("contrib/*/README.md")):
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page}: {target}"
     link = tmp_path / "usr" / "bin" / "check_celery_workers"
     assert link.resolve() == tmp_path / PLUGIN[1:]
     for path in re.findall(r"^\| `(/.*?)` ", README, re.MULTILINE):
         assert os.path.lexists(tmp_path / path[1:])
 
 
-class Machine(NamedTuple):
-    """This machine, with a /usr, /etc and /var of its own."""
-
-    process: Daemon
-    overlays: Path
-
-    @property
-    def enter(self) -> tuple[str, ...]:
-        """What to put before a command that is to run there."""
-        return ("nsenter", f"--target={self.process.pid}", "--mount", "--")
-
-    def run(self, command: str, directory: Path, text: str = "") -> str:
-        """Return what a shell prints; AssertionError with it where a command fails."""
-        done = run_merged(*self.enter, "sh", "-ec", f'cd "$1"\n{command}', "sh", directory, text=text)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    def added(self) -> set[str]:
-        """Return all new paths outside of caches, logs and the books of apt and dpkg."""
-        found = self.run("find usr/upper etc/upper var/upper ! -type c", self.overlays).splitlines()
-        paths = {f"/{path.replace('/upper', '', 1)}" for path in found}
-        passing = ("/var/cache/", "/var/log/")
-        return {path for path in paths if not path.startswith(passing) and not os.path.lexists(path)}
-
-
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to install a package")
+def overlaid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     if not Path("/usr/lib/python3/dist-packages/nagiosplugin").is_dir():
         pytest.skip("needs python3-nagiosplugin: apt-get install python3-nagiosplugin")
     if Path(MODULES).exists():
@@ -231,40 +190,34 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         pwd.getpwnam("nagios")
     except KeyError:
         pytest.skip("needs the user nagios: apt-get install icinga2-common")
-    directory = tmp_path_factory.mktemp("machine")
-    overlays = directory / "overlays"
-    overlays.mkdir()
-    command = ("sh", "-c", OVERLAYS, "sh", overlays, str(os.getpid()))
-    with daemon(*command, log=directory / "log", inside=("--mount",)) as running:
-        try:
-            running.wait_for(lambda: "ready\n" in running.log.read_text(), "it has no overlays")
-        except RuntimeError as error:
-            pytest.skip(f"needs overlays, and {error}")
-        yield Machine(running, overlays)
+    with machine(tmp_path_factory.mktemp("machine")) as overlaid:
+        yield overlaid
 
 
 @pytest.fixture(scope="module")
-def installed(machine: Machine, package: Path) -> Machine:
-    (install,) = commands("2. Install it")
-    machine.run(install, package.parent)
-    return machine
+def installed(overlaid: Machine, package: Path) -> Machine:
+    # What README's Install leaves, which would come first.
+    overlaid.run("ln -sf /opt/check_celery_workers/bin/check_celery_workers /usr/local/bin/")
+    install, remove = commands("2. Install it")
+    overlaid.run(install, package.parent)
+    overlaid.run(remove)
+    return overlaid
 
 
 def test_runs_as_nagios(installed: Machine) -> None:
-    (block,) = commands("3. Try it as the monitoring user")
-    version, check = block.splitlines()
-    # It exits with 3, so that a service that is set up with -V by mistake is not OK.
-    assert installed.run(f"{version} || exit 0", Path("/")) == f"check_celery_workers {__version__}\n"
+    (check,) = commands("3. Try it as the monitoring user")
     perfdata = PERFDATA.format(missing=0, expected=1, online=1)
-    told = installed.run(check, Path("/"))
-    assert told == f"CELERY WORKERS OK - 1 of 1 worker online on 1 server | {perfdata}\n"
+    assert installed.run(check) == f"CELERY WORKERS OK - 1 of 1 worker online on 1 server | {perfdata}\n"
+    # It exits with 3, so that a service that is set up with -V by mistake is not OK.
+    assert installed.run("check_celery_workers -V || [ $? = 3 ]") == f"check_celery_workers {__version__}\n"
 
 
 @pytest.mark.celery
 def test_asks_over_the_broker(installed: Machine, fleet: Fleet) -> None:
     if not Path("/usr/lib/python3/dist-packages/kombu").is_dir():
         pytest.skip("needs python3-kombu: apt-get install python3-kombu python3-redis python3-packaging")
-    packages, file, ask = commands("4. Ask over the broker")
+    packages, block = commands("4. Ask over the broker")
+    file, _, ask = block.splitlines()
     control = (CONTRIB / "debian" / "debian" / "control").read_text(encoding="utf-8")
     assert f"\nSuggests: {', '.join(packages.split()[2:])}, " in control
     installed.run(file, Path("/"))
@@ -330,7 +283,7 @@ def test_icinga_checks_with_it(installed: Machine, tmp_path: Path, monkeypatch: 
     program = executable("icinga2", package="icinga2-bin")
     inside = tmp_path / "inside" / "icinga2"
     inside.parent.mkdir()
-    inside.write_text(f'#!/bin/sh\nexec {" ".join(installed.enter)} {program} "$@"\n')
+    inside.write_text(f'#!/bin/sh\nexec {" ".join(installed.enter())} {program} "$@"\n')
     inside.chmod(0o755)
     monkeypatch.setattr(daemons, "PLACES", f"{inside.parent}{os.pathsep}{daemons.PLACES}")
     (tmp_path / "answer").write_text(ANSWER)

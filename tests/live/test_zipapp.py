@@ -104,7 +104,7 @@ def test_command(plugin: Path) -> None:
 @pytest.mark.celery
 def test_the_kombu_of_an_application(plugin: Path, fleet: Fleet) -> None:
     python = "/srv/shop/venv/bin/python"
-    own = {python: sys.executable, "/usr/lib/nagios/plugins/check_celery_workers": str(plugin), **over_broker(fleet)}
+    own = {python: sys.executable, "/usr/local/bin/check_celery_workers": str(plugin), **over_broker(fleet)}
     verdict = outcome_of(*shlex.split(command_of("zipapp/README.md", f"{python} -IS", own)), env={})
     assert (verdict.headline, verdict.code) == ("CELERY WORKERS OK - 6 of 6 workers online on 3 servers", OK)
 
