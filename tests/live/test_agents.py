@@ -15,7 +15,7 @@ from check_celery_workers.settings.options import TIMEOUT
 
 pytestmark = [pytest.mark.daemon, pytest.mark.celery]
 
-INSTALLED = "/usr/lib/nagios/plugins/check_celery_workers"
+INSTALLED = "check_celery_workers --"
 SUDO = "/usr/bin/sudo -n -u shopuser "
 
 
@@ -33,8 +33,8 @@ def check_both(fleet: Fleet, shell: str, command: str) -> tuple[Outcome, Outcome
 @pytest.mark.parametrize("way", ["broker", "command"])
 def test_checkmk(tmp_path: Path, fleet: Fleet, way: str) -> None:
     expected = tmp_path / "celery_workers"
-    start = f"{INSTALLED} --baseline --broker" if way == "broker" else "cd /srv/shop && sudo -u shopuser"
-    baseline = command_of("checkmk/README.md", start, {"/etc/celery_workers": str(expected), INSTALLED: PLUGIN})
+    start = "check_celery_workers --baseline --broker" if way == "broker" else "cd /srv/shop && sudo -u shopuser"
+    baseline = command_of("checkmk/README.md", start, {"/etc/celery_workers": str(expected), INSTALLED: f"{PLUGIN} --"})
     baseline = baseline.replace("sudo -u shopuser venv/bin/celery -A shop", "/srv/shop/venv/bin/celery -A shop")
     for old, new in {**over_broker(fleet), **application(fleet)}.items():
         baseline = baseline.replace(old, new)
@@ -42,7 +42,7 @@ def test_checkmk(tmp_path: Path, fleet: Fleet, way: str) -> None:
     assert "queue celery=6..\n" in expected.read_text(encoding="utf-8")
 
     own = {"/etc/celery_workers --task": f"{expected} --task", "--timeout 50": "--timeout 200"}
-    changes = {INSTALLED: PLUGIN, SUDO: "", **own, **application(fleet), **over_broker(fleet)}
+    changes = {INSTALLED: f"{PLUGIN} --", SUDO: "", **own, **application(fleet), **over_broker(fleet)}
     lines = adapted("checkmk/celery_workers.cfg", changes).splitlines()
     (line,) = (line for line in lines if line.startswith("Celery" if way == "broker" else "#Celery"))
     assert ("--broker" in line) == (way == "broker")
@@ -65,7 +65,7 @@ def test_checkmk(tmp_path: Path, fleet: Fleet, way: str) -> None:
 @pytest.mark.parametrize("way", ["broker", "command"])
 def test_sensu(fleet: Fleet, way: str) -> None:
     patient = {"--timeout 50": "--timeout 200", "inspect {} -t 4": "inspect {} -t 100"}
-    changes = {INSTALLED: PLUGIN, SUDO: "", "emails=2..": "celery=2..", **patient, **application(fleet)}
+    changes = {INSTALLED: f"{PLUGIN} --", SUDO: "", "emails=2..": "celery=2..", **patient, **application(fleet)}
     definition = adapted("sensu/celery_workers.yml", {**changes, **over_broker(fleet)})
     start = "  " if way == "broker" else "  # "
     command = " ".join(
