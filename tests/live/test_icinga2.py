@@ -48,7 +48,9 @@ object ApiListener "api" {{
 
 def single(tmp_path: Path, plugins: Path, hosts: str) -> Icinga2:
     """Return a node without agents, with the files in conf.d."""
-    files = {"check_celery_workers.conf": CHECK_COMMAND, "celery_workers_services.conf": SERVICES, "hosts.conf": hosts}
+    # A directory of the test's instead of one on PATH.
+    services = SERVICES.replace('[ "check_celery_workers" ]', f'[ "{plugins}/check_celery_workers" ]')
+    files = {"check_celery_workers.conf": CHECK_COMMAND, "celery_workers_services.conf": services, "hosts.conf": hosts}
     return Icinga2(tmp_path / "icinga2", plugins, {f"conf.d/{name}": text for name, text in files.items()})
 
 

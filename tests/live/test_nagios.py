@@ -156,8 +156,8 @@ def test_nagios_checks_over_the_broker_through_nrpe_through_ssh_and_with_celery(
             "nagios/celery_workers.cfg",
             {
                 "check_nrpe -H": f"check_nrpe -p {port} -H",
-                "check_by_ssh -H $HOSTADDRESS$ -l shopuser": f"check_by_ssh {shlex.join(server.options)}",
-                plugin: PLUGIN,
+                "check_by_ssh -q -H $HOSTADDRESS$ -l shopuser": f"check_by_ssh -q {shlex.join(server.options)}",
+                '-C "check_celery_workers': f'-C "{PLUGIN}',
                 "worker-4@app3": "worker-4@app1",
                 "worker-4@app4": "worker-4@app1",
                 # A macro of Nagios's stands for the file.

@@ -10,6 +10,7 @@ import email
 import itertools
 import os
 import re
+import shlex
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -96,6 +97,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory, redis: Broker) -> Iterator[Ma
     """A machine without the plugin, with the application of the pages."""
     executable("sudo", package="sudo")
     with booted(tmp_path_factory.mktemp("machine"), (ADDRESS,), {redis.directory: "/srv/redis"}) as machine:
+        machine.run(f"echo {ADDRESS} app1.example.com >>/etc/hosts")
         machine.run(SHOP, text=URL, online=True)
         yield machine
 
@@ -108,6 +110,15 @@ def machine(bare: Machine) -> Machine:
     assert page.all_taken()
     assert told.splitlines()[-1].startswith("CELERY WORKERS OK - 1 of 1 worker online on 1 server | ")
     return bare
+
+
+def test_pipx(bare: Machine) -> None:
+    executable("pipx", package="pipx")
+    (command,) = re.findall(r"^- pipx: `(.*)`$", (CLONE / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    bare.run(command, CLONE, online=True)
+    tried = Page("README.md", "Install").next("/usr/bin/python3 -m venv").splitlines()[-1]
+    assert bare.run(f"sudo -u shopuser sh -c {shlex.quote(tried)}").startswith("CELERY WORKERS OK - 1 of 1 worker")
+    bare.run("rm -r /usr/local/bin/check_celery_workers /opt/pipx")
 
 
 def test_install_twice(machine: Machine) -> None:
@@ -327,3 +338,139 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     assert "status=2/INVALIDARGUMENT" in status()
     assert "`2/INVALIDARGUMENT` is CRITICAL" in text
     machine.run("systemctl disable --now celery_workers.timer")
+
+
+# Asks for a check of the service, and prints its output when it has come.
+ICINGA = """\
+import json, socket, time
+def say(*lines):
+    with socket.socket(socket.AF_UNIX) as livestatus:
+        livestatus.connect("/run/icinga2/cmd/livestatus")
+        livestatus.sendall("".join(f"{line}\\n" for line in (*lines, "")).encode())
+        livestatus.shutdown(socket.SHUT_WR)
+        return livestatus.makefile().read()
+name = "app1.example.com;celery-workers"
+asked = time.time()
+while True:
+    try:
+        answer = say("GET services", "Columns: last_check plugin_output", "Filter: description = celery-workers")
+        if (rows := answer.splitlines()) and float(rows[0].split(";")[0]) > asked:
+            break
+        say(f"COMMAND [{int(asked)}] SCHEDULE_FORCED_SVC_CHECK;{name};{int(asked)}")
+    except OSError:
+        pass
+    time.sleep(0.5)
+print(rows[0].split(";")[1])
+"""
+
+
+@pytest.mark.usefixtures("fleet")
+def test_icinga2(machine: Machine) -> None:
+    executable("icinga2", package="icinga2")
+    python = "/opt/check_celery_workers/bin/python"
+    machine.run("icinga2 feature enable livestatus; systemctl start icinga2")
+    page = Page("contrib/icinga2/README.md")
+    machine.run(page.next("ln -sf"))
+    assert machine.run(without_editor(page.next("install -m 0640"))) == BASELINE
+    machine.run(page.next("cp contrib"), CLONE)
+    with_agents = page.next("mkdir -p")
+    definition = page.next("object Host")
+    machine.run("cat >/etc/icinga2/conf.d/app1.conf", text=definition)
+    reload = page.next("icinga2 daemon -C")
+    machine.run(reload)
+    assert machine.run(f"{python} -", text=ICINGA) == f"{WELL} \n"
+
+    own = page.next("vars.celery_workers_command")
+    # This is for an application that the monitoring user may read.
+    machine.run("chmod 0755 /srv/shop")
+    assert "worker-1@app1: OK" in machine.run(page.next("sudo -u nagios env -i"))
+    assert page.all_taken()
+    instead = re.sub(r" +vars.celery_workers_broker = .*\n", own, definition)
+    # Only for the broker.
+    instead = re.sub(r" +vars.celery_workers_stall_limit = .*\n", "", instead)
+    machine.run("cat >/etc/icinga2/conf.d/app1.conf", text=instead)
+    machine.run(reload)
+    assert machine.run(f"{python} -", text=ICINGA) == f"{WELL} \n"
+    machine.run("chmod 0750 /srv/shop; systemctl stop icinga2; rm /etc/icinga2/conf.d/c*workers*.conf")
+
+    machine.run(with_agents, CLONE)
+    machine.run("icinga2 daemon -C")
+
+
+NAGIOS = """\
+name="app1;Celery workers"
+asked=$(date +%s)
+until [ -p /var/lib/nagios4/rw/nagios.cmd ]; do sleep 0.1; done
+echo "[$asked] SCHEDULE_FORCED_SVC_CHECK;$name;$asked" >/var/lib/nagios4/rw/nagios.cmd
+until grep -s 'plugin_output=CELERY' /var/lib/nagios4/status.dat; do sleep 0.5; done
+"""
+
+
+@pytest.mark.usefixtures("fleet")
+def test_nagios(machine: Machine) -> None:
+    executable("nagios4", package="nagios4-core")
+    host = f"define host {{\n use linux-server\n host_name app1\n address {ADDRESS}\n}}\n"
+    machine.run("cat >/etc/nagios4/conf.d/app1.cfg; systemctl start nagios4", text=host)
+    page = Page("contrib/nagios/README.md")
+    machine.run(page.next("ln -sf"))
+    assert machine.run(without_editor(page.next("install -m 0640"))) == BASELINE
+    machine.run(page.next("cp contrib"), CLONE)
+    machine.run(page.next("nagios4 -v"))
+    assert machine.run(NAGIOS) == f"\tplugin_output={WELL}\n"
+    machine.run("chmod 0755 /srv/shop")
+    assert "worker-1@app1: OK" in machine.run(page.next("sudo -u nagios env -i"))
+    machine.run("chmod 0750 /srv/shop; systemctl stop nagios4")
+    assert page.all_taken()
+
+
+@pytest.mark.usefixtures("fleet")
+def test_nrpe_and_sudo(machine: Machine) -> None:
+    executable("nrpe", package="nagios-nrpe-server")
+    executable("check_nrpe", package="nagios-nrpe-plugin")
+    page, sudo = Page("contrib/nrpe/README.md"), Page("contrib/sudoers.d/README.md")
+    machine.run(page.next("ln -sf"))
+    assert machine.run(without_editor(page.next("install -m 0640"))) == BASELINE
+    machine.run(page.next("cp contrib"), CLONE)
+    # The machine is the monitoring server as well.
+    let_in = page.next("allowed_hosts=").replace("192.0.2.1\n", f"{ADDRESS}\n")
+    machine.run("cat >>/etc/nagios/nrpe_local.cfg", text=let_in)
+    restart, ask = page.next("systemctl restart"), page.next("/usr/lib/nagios/plugins/check_nrpe")
+
+    def restart_it() -> None:
+        """Restart NRPE, and return when it listens: whoever types the next command is not that quick."""
+        machine.run(restart)
+        hello = "/usr/lib/nagios/plugins/check_nrpe -H app1.example.com || true"
+        wait_for(lambda: "NRPE v" in machine.run(hello), "NRPE does not answer")
+
+    restart_it()
+    assert verdict(machine.run(ask)) == f"{WELL}\n"
+
+    # Nothing is to be changed, as the application is that of the page.
+    machine.run(sudo.next("install -m 0440").replace("visudo -f", "EDITOR=/bin/true visudo -f"), CLONE)
+    told = machine.run(sudo.next("visudo -c"))
+    assert "worker-1@app1: OK" in told
+    assert verdict(machine.run(f"sudo -u nagios {sudo.next('check_celery_workers')}")) == f"{WELL}\n"
+    assert sudo.all_taken()
+    restart_it()
+    assert verdict(machine.run(page.next("/usr/lib/nagios/plugins/check_nrpe"))) == f"{WELL}\n"
+    machine.run("chmod 0755 /srv/shop")
+    assert "worker-1@app1: OK" in machine.run(page.next("sudo -u nagios env -i"))
+    machine.run("chmod 0750 /srv/shop; systemctl stop nagios-nrpe-server")
+    # What not to do, and lines for arguments from the network, which Debian's NRPE does not take: see test_nrpe.py.
+    page.next("# Do NOT use this.")
+    page.next("# One EXPECTED from the network")
+    assert page.all_taken()
+
+
+def test_man(machine: Machine) -> None:
+    executable("man", package="man-db")
+    page = Page("contrib/man/README.md")
+    link = page.next("mkdir -p")
+    machine.run(link)
+    machine.run(link)
+    assert machine.run("man -w check_celery_workers") == "/usr/local/share/man/man1/check_celery_workers.1\n"
+    machine.run("test -e /usr/local/share/bash-completion/completions/check_celery_workers")
+    # In a terminal; and how both are built, which test_man.py and test_contrib_options.py see.
+    page.next("man check_celery_workers")
+    page.next(".venv/bin/python")
+    assert page.all_taken()
