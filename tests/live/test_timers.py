@@ -15,7 +15,7 @@ from daemons import adapted, application, confinement, executable
 from fleet import Fleet
 from paths import CONTRIB
 from processes import run_merged
-from running import OK, PLUGIN, UNKNOWN, Outcome
+from running import OK, PLUGIN, UNKNOWN, Outcome, outcome_of
 
 pytestmark = pytest.mark.daemon
 
@@ -60,6 +60,33 @@ def test_systemd_verifies_the_units() -> None:
     # It reports the system's own units as well.
     assert [line for line in done.stderr.splitlines() if "celery" in line] == []
     assert done.returncode == 0
+
+
+def test_news_is_what_changed_and_what_lasts_into_another_hour(tmp_path: Path) -> None:
+    date, said, code = (tmp_path / name for name in ("date", "said", "code"))
+    date.write_text('#!/bin/sh\n[ "$1" = "+%F %H:00" ] && cat "$0.now"\n', encoding="ascii")
+    date.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    def check(now: str, output: str, exit_code: int) -> Outcome:
+        date.with_name("date.now").write_text(now, encoding="ascii")
+        said.write_text(output, encoding="ascii")
+        code.write_text(str(exit_code), encoding="ascii")
+        told = f'cat {said}; exit "$(cat {code})"'
+        command = (CONTRIB / "cron" / "when_changed", tmp_path / "mailed", "sh", "-c", told)
+        return outcome_of(*command, env=env)
+
+    one, two = (f"C CRITICAL - {count} missing | missing={count};;0\nWorker w@a \\n | was missing\n" for count in "12")
+    mailed = one.replace(" | missing=1;;0", "")
+    assert check("8", "C OK - 3 online | time=1\n", 0) == ("C OK - 3 online\n", 0)
+    assert check("9", "C OK - 4 online | time=2\n", 0) == ("", 0)
+    assert check("9", one, 2) == (mailed, 2)
+    assert check("9", one.replace("=1;", "=1.5;"), 2) == ("", 2)
+    assert check("9", two, 2) == (two.replace(" | missing=2;;0", ""), 2)
+    assert check("9", one, 2) == (mailed, 2)
+    assert check("10", one, 2) == (mailed, 2)
+    assert check("10", one, 2) == ("", 2)
+    assert check("11", "C OK - 4 online | time=2\n", 0) == ("C OK - 4 online\n", 0)
 
 
 def test_visudo_accepts_the_line() -> None:

@@ -72,8 +72,8 @@ def items(text: str) -> dict[str, str]:
     severities = dict(re.findall(r'^    (\w+): +find\(.*,"regexp","(.*)"\)=1$', page, re.MULTILINE))
     assert list(severities) == ["High", "Warning"]
     patterns |= {name: f"({pattern})" for name, pattern in severities.items()}
-    (event,) = re.findall(r'regsub\("(.*)", "\\0"\)', page)
-    patterns["event"] = f"({event})"
+    (event,) = re.findall(r'regsub\("(.*)", "\\1"\)', page)
+    patterns["event"] = event
     assert list(patterns) == [
         "missing",
         "online",
