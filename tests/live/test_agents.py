@@ -33,13 +33,14 @@ def check_both(fleet: Fleet, shell: str, command: str) -> tuple[Outcome, Outcome
 @pytest.mark.parametrize("way", ["broker", "command"])
 def test_checkmk(tmp_path: Path, fleet: Fleet, way: str) -> None:
     expected = tmp_path / "celery_workers"
-    start = "check_celery_workers --baseline --broker" if way == "broker" else "cd /srv/shop && sudo -u shopuser"
+    start = "check_celery_workers --baseline /etc" if way == "broker" else "cd /srv/shop && sudo -u shopuser"
     baseline = command_of("checkmk/README.md", start, {"/etc/celery_workers": str(expected), INSTALLED: f"{PLUGIN} --"})
     baseline = baseline.replace("sudo -u shopuser venv/bin/celery -A shop", "/srv/shop/venv/bin/celery -A shop")
     for old, new in {**over_broker(fleet), **application(fleet)}.items():
         baseline = baseline.replace(old, new)
-    assert outcome_of("sh", "-c", baseline) == ("", OK)
-    assert "queue celery=6..\n" in expected.read_text(encoding="utf-8")
+    written = outcome_of("sh", "-c", baseline)
+    assert written == (expected.read_text(encoding="utf-8"), OK)
+    assert "queue celery=6..\n" in written.output
 
     own = {"/etc/celery_workers --task": f"{expected} --task", "--timeout 50": "--timeout 200"}
     changes = {INSTALLED: f"{PLUGIN} --", SUDO: "", **own, **application(fleet), **over_broker(fleet)}
