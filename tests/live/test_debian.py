@@ -171,7 +171,11 @@ def test_contents(package: Path, tmp_path: Path) -> None:
     assert examples.keys() == wanted.keys()
     assert all(text == wanted[name] for name, text in examples.items() if not name.endswith(".md"))
     for page in (pages / "README.md", *pages.glob("contrib/*/README.md")):
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        text = page.read_text(encoding="utf-8")
+        # What pages of contrib copy, but what the package has put elsewhere.
+        for copied in re.findall(r"^    .* (contrib/[\w./*-]+)", text, re.MULTILINE) if page.parent != pages else ():
+            assert list(pages.glob(copied)) or copied == "contrib/icinga2/check_celery_workers.conf", page
+        for target in re.findall(r"\]\(([^)#]+)", text):
             assert target.startswith("https://") or (page.parent / target).exists(), f"{page}: {target}"
     link = tmp_path / "usr" / "bin" / "check_celery_workers"
     assert link.resolve() == tmp_path / PLUGIN[1:]

@@ -121,6 +121,24 @@ def test_pipx(bare: Machine) -> None:
     bare.run("rm -r /usr/local/bin/check_celery_workers /opt/pipx")
 
 
+@pytest.mark.usefixtures("fleet")
+def test_one_file(bare: Machine) -> None:
+    page = Page("contrib/zipapp/README.md")
+    # The file is written to the current directory, which is to be the machine's own.
+    bare.run("mkdir /srv/clone; cp -r check_celery_workers contrib *.toml *.md LICENSE /srv/clone", CLONE)
+    bare.run(page.next("python3 contrib/zipapp/build.py"), Path("/srv/clone"), online=True)
+    # The machine is its own host, and root has no login there.
+    bare.run(page.next("scp").replace("scp", "cp").replace("root@app1:", ""), Path("/srv/clone"))
+    assert bare.run(page.next("echo")).startswith("CELERY WORKERS OK - 1 of 1 worker online on 1 server | ")
+    # The application has kombu, and so are these not needed; test_debian.py needs them.
+    page.next("apt install")
+    bare.run(f"echo {URL} >/etc/celery_broker")
+    told = verdict(bare.run(page.next("/srv/shop/venv/bin/python -IS")))
+    assert told == f"{WELL}\n"
+    assert page.all_taken()
+    bare.run("rm /usr/local/bin/check_celery_workers")
+
+
 def test_install_twice(machine: Machine) -> None:
     machine.run(Page("README.md", "Install").next("/usr/bin/python3 -m venv"), CLONE, online=True)
 
