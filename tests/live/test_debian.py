@@ -253,7 +253,7 @@ def test_the_modules_are_compiled(installed: Machine) -> None:
 
 def test_man_finds_the_page(installed: Machine) -> None:
     executable("man", package="man-db")
-    path = installed.run("man -w check_celery_workers", Path("/"))
+    path = installed.run("PATH=/usr/bin:/bin man -w check_celery_workers", Path("/"))
     assert path == "/usr/share/man/man1/check_celery_workers.1.gz\n"
 
 

@@ -384,7 +384,7 @@ print(rows[0].split(";")[1])
 
 @pytest.mark.usefixtures("fleet")
 def test_icinga2(machine: Machine) -> None:
-    executable("icinga2", package="icinga2")
+    executable("icinga2", package="icinga2-bin")
     python = "/opt/check_celery_workers/bin/python"
     machine.run("icinga2 feature enable livestatus; systemctl start icinga2")
     page = Page("contrib/icinga2/README.md")
