@@ -97,4 +97,8 @@ class Aside:
                 # Nobody waits for what was left alone.
                 if works is self._work:
                     self._error = error
-            os.write(note_done, b".")
+            # Once more where that fails: nobody else can say that it is done.
+            for _ in range(2):
+                with contextlib.suppress(OSError):
+                    os.write(note_done, b".")
+                    break
