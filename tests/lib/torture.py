@@ -214,7 +214,9 @@ def run(
         )
         cleanup.enter_context(plugin)
         cleanup.callback(plugin.kill)
-        os.waitid(os.P_PID, plugin.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        begun = os.waitid(os.P_PID, plugin.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert begun
+        assert begun.si_code == os.CLD_STOPPED, "it ended in its imports"
         trace = Path(cleanup.enter_context(tempfile.TemporaryDirectory()), "trace")
         if inject:
             tracer.enter_context(_traced(plugin.pid, inject, trace))
