@@ -10,7 +10,7 @@ import pytest
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, check, perfdata
 
 STATES = {"OK": OK, "WARNING": WARNING, "CRITICAL": CRITICAL, "UNKNOWN": UNKNOWN}
-HINT = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
+HINT = "A beat replies from Celery 5.7 on, if the application sets beat_enable_remote_control"
 NO_BEATS = "Celery's output shows no beats; run inspect ping"
 NOBODY = "Error: No nodes replied within time constraint\n"
 

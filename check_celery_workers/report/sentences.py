@@ -17,7 +17,7 @@ from check_celery_workers.threshold import Threshold
 _NO_START = "--task-limit needs Celery 4.2: earlier ones do not say when a task was started"
 _NO_UPTIME = "Celery before 4.4.3 does not say when a worker was started"
 _NO_QUEUE = "no worker says which queues there are; name them: --backlog-critical NAME=RANGE"
-_BEAT_ANSWERS = "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control"
+_BEAT_ANSWERS = "A beat replies from Celery 5.7 on, if the application sets beat_enable_remote_control"
 _NOT_MEASURED = "Backlogs were not judged: that needs --broker"
 _PASSED_OVER = {
     "stall_limit": "The stall-limit was passed over: it needs --broker",

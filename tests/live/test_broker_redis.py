@@ -306,7 +306,7 @@ def test_crit_least_rights_and_somebody_is_missing(site: Site) -> None:
         f"CELERY WORKERS CRITICAL - 1 of 3 workers missing (server b), 1 beat missing (celerybeat@a) | {values}\n"
         "Server b was missing, accounts for 1 missing worker: nobody@b\n"
         "Beat celerybeat@a was missing\n"
-        "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
+        "A beat replies from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
         CRITICAL,
     )
 

@@ -402,7 +402,7 @@ def missing_beat(node: str) -> Outcome:
         f"CELERY WORKERS CRITICAL - 1 beat missing: {node} | "
         f"{perfdata(missing='1;;0;0;2', online='1;;;0', time=TIME)}\n"
         f"Beat {node} was missing\n"
-        "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
+        "A beat replies from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
         CRITICAL,
     )
 
@@ -435,7 +435,7 @@ def test_crit_another_beat_is_expected(beats: Fleet) -> None:
         f"{perfdata(missing='1;;0;0;2', online='2;;;0', unexpected='1;0;;0', time=TIME)}\n"
         "Beat celerybeat@z was missing\n"
         "Beat celerybeat@a was unexpectedly present\n"
-        "A beat answers from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
+        "A beat replies from Celery 5.7 on, if the application sets beat_enable_remote_control\n",
         CRITICAL,
     )
 
