@@ -104,7 +104,7 @@ def _ask(settings: Settings, wanted: Inventory, progress: Progress | None = None
     questions = questions or (ACTIVE_QUEUES,)
     # A stream ends by itself: nobody waits for what is still to come.
     awaited = wanted if settings.command and wanted else None
-    # Of everybody who lists nothing nobody knows what he was asked.
+    # Where every reply is empty, the options decide what was asked.
     assumed = ACTIVE_QUEUES if wanted.queues and not settings.task_limit else ACTIVE
     source = TextSource(partial(_open, settings), progress, assumed)
     reader = Reader(source.ask, settings.deadline, settings.attempts)

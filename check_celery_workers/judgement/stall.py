@@ -53,7 +53,7 @@ class Sight:
 def suspects(looks: Sequence[Look], consumed: Consumed) -> dict[str, Collection[Queue]]:
     """Return the workers that show no sign of life in these looks though work waits for them, with its queues.
 
-    looks: the first is at everybody, each later one at those at least who are suspects by those before
+    looks: the first is at everybody, each later one at least at the suspects of the looks before it
     consumed: the queues from which each worker should get messages if any wait there
 
     A worker that is silent in a look is neither cleared nor accused by that. It, and one that does not say how many

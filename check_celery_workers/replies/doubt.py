@@ -73,7 +73,7 @@ def doubt_about_lengths(inquiry: Inquiry) -> Doubt | None:
 
 
 def doubt_about_watch(inquiry: Inquiry, watched: Collection[str]) -> Doubt | None:
-    """Return why nobody can know whether those start tasks who are watched, where looking at them failed."""
+    """Return why nobody can know whether the workers that were watched start tasks: looking at them failed."""
     failure = inquiry.watch_failure if watched else None
     return Doubt(str(failure)).about(RESERVED, watched) if failure else None
 

@@ -68,7 +68,7 @@ class Inquiry:
     """All that was asked in a check, in order: first who is there, then those who replied to that; and all replies.
 
     pinged: who replied when, after the workers were asked, only schedulers were meant; not in `replies`
-    looks: what those showed who were watched, look by look; the first is what everybody has replied
+    looks: what the workers under suspicion showed, look by look; the first is what everybody has replied
     watch_failure: why the watch ended too early, None if it did not
     changes: when each file of a release was last changed, a Unix time in seconds, or why nobody can know
     """
