@@ -5,9 +5,9 @@ r"""Lines that say that a program failed, and which of them is the reason.
     Traceback (most recent call last):                        Python; the program's, if its outermost frame is
       File "/srv/shop/venv/bin/celery", line 8, in <module>
 
-The reason is what the person on call needs. A program that says "Error" comes first. Then come the shells and containers
-around it, then the exception that ended a program in Python, then the last line that says anything. Lines that only
-report the end of something else, warnings and advice count only where nothing else is left.
+The reason is what the person on call needs. A program that says "Error" comes first. Then come the shells and
+containers around it, then the exception that ended a program in Python, then the last line that says anything. Lines
+that only report the end of something else, warnings and advice count only where nothing else is left.
 """
 
 from __future__ import annotations
