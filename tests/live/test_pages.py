@@ -415,12 +415,16 @@ def test_icinga2(machine: Machine) -> None:
     machine.run("icinga2 daemon -C")
 
 
+# Asks for a check again and again, as Nagios forgets it where it loads its files at that moment.
 NAGIOS = """\
-name="app1;Celery workers"
-asked=$(date +%s)
-until [ -p /var/lib/nagios4/rw/nagios.cmd ]; do sleep 0.1; done
-echo "[$asked] SCHEDULE_FORCED_SVC_CHECK;$name;$asked" >/var/lib/nagios4/rw/nagios.cmd
-until grep -s 'plugin_output=CELERY' /var/lib/nagios4/status.dat; do sleep 0.5; done
+commands=/var/lib/nagios4/rw/nagios.cmd
+until grep -s 'plugin_output=CELERY' /var/lib/nagios4/status.dat
+do
+    asked=$(date +%s)
+    check="[$asked] SCHEDULE_FORCED_SVC_CHECK;app1;Celery workers;$asked"
+    [ ! -p $commands ] || timeout 5 sh -c 'echo "$1" >"$2"' sh "$check" $commands || true
+    sleep 2
+done
 """
 
 
