@@ -28,7 +28,7 @@ from check_celery_workers.replies.question import (
 )
 from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
 from check_celery_workers.settings.settings import Settings
-from check_celery_workers.sources.file import read_file, replace_file
+from check_celery_workers.sources.file import read_file, read_if_there, replace_file
 from check_celery_workers.sources.progress import Progress
 from check_celery_workers.sources.reader import Reader, TextSource
 from check_celery_workers.sources.stream import Source, Stream
@@ -57,7 +57,7 @@ def judge_workers(settings: Settings) -> tuple[str, int]:
 
 def describe(settings: Settings) -> tuple[str, int]:
     """Return the EXPECTED of the workers online as the output, which a FILE gets as well, and the exit code."""
-    from check_celery_workers.expected.baseline import baseline
+    from check_celery_workers.expected.baseline import baseline, renewed
 
     inquiry = _ask(settings, Inventory())
     found = compare(Comparison(Inventory(None, settings.ignore), inquiry))
@@ -72,6 +72,8 @@ def describe(settings: Settings) -> tuple[str, int]:
     over_broker = settings.broker is not None
     replies = found.replies.without(found.ignored)
     lines = baseline(replies.groups, replies.consumers(found.ignored), found.beats_online, over_broker)
+    if settings.baseline:
+        lines = renewed(lines, read_if_there(settings.baseline, settings.deadline))
     output = "".join(f"{line}\n" for line in lines)
     if settings.baseline:
         replace_file(settings.baseline, output)

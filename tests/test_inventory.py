@@ -242,9 +242,21 @@ def test_a_baseline_creates_the_file(tmp_path: Path) -> None:
     assert check("-f", str(file), text=TEXT).code == OK
 
 
+def test_a_baseline_leaves_alone_what_it_does_not_write_and_names_what_is_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "list"
+    file.write_text("# Of the shop.\nw-1..4@a\nqueue emails=2..\nbacklog emails=1000\n# before: w-9@a\n\n")
+    said = Outcome(
+        "# Of the shop.\nw-1..2@a\nbacklog emails=1000\n# before: w-1..4@a\n# before: queue emails=2..\n", OK
+    )
+    assert check("--baseline", str(file), text=TEXT) == said
+    assert file.read_text() == said.output
+    file.write_text("w-1..2@a\n")
+    assert check("--baseline", str(file), text=TEXT) == LIST
+
+
 def test_a_baseline_replaces_what_a_link_leads_to_and_leaves_its_mode(tmp_path: Path) -> None:
     file, link = tmp_path / "list", tmp_path / "link"
-    file.write_text("w-1..4@a\n")
+    file.touch()
     file.chmod(0o640)
     link.symlink_to(file)
     assert check("--baseline", str(link), text=TEXT) == LIST

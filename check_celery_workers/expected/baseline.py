@@ -13,6 +13,9 @@ _OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
 
 # Longer than a task waits that a healthy worker may start, short enough for the limits of those who run the plugin.
 _STALL_LIMIT = "stall-limit 15s"
+# The lines of files that describe no state, and the comment on those that describe one that is no more.
+_NEVER_WRITTEN = ("backlog", "started-after")
+_BEFORE = "# before: "
 
 
 def baseline(
@@ -45,6 +48,22 @@ def baseline(
     lines += sorted(map(_beat, beats), key=natural)
     lines += [f"queue {name}={len(set(queues[name]))}.." for name in shared]
     return lines + ([_STALL_LIMIT] if groups and watches else [])
+
+
+def renewed(lines: Iterable[str], before: Iterable[str]) -> list[str]:
+    """Return the lines of a file that get these instead of what a baseline has written there before.
+
+    What no baseline writes stays: comments, on top, and lines such as `backlog emails=1000`. What was expected and is
+    not there any more becomes a comment: it may be missing just now.
+    """
+    new = [*lines]
+    comments, own, gone = list[str](), list[str](), list[str]()
+    for line in filter(None, map(str.strip, before)):
+        if line.startswith(_BEFORE) or line in new:
+            continue
+        kept = comments if line.startswith("#") else own if line.partition(" ")[0] in _NEVER_WRITTEN else gone
+        kept.append(line)
+    return [*comments, *new, *own, *(f"{_BEFORE}{line}" for line in gone)]
 
 
 def _beat(node: str) -> str:

@@ -25,6 +25,13 @@ def read_file(path: str, deadline: float) -> Iterator[str]:
         os.close(fd)
 
 
+def read_if_there(path: str, deadline: float) -> list[str]:
+    """Return the lines of a file, none if there is no regular file. Raises CannotJudge if it cannot be read."""
+    from pathlib import Path
+
+    return [*read_file(path, deadline)] if Path(path).is_file() else []
+
+
 def replace_file(path: str, text: str) -> None:
     """Write the text to what a path names, which keeps its owner and mode; whoever reads it meanwhile gets the old one.
 

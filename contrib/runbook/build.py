@@ -72,6 +72,17 @@ def by_command(script: str) -> Scene:
     return said
 
 
+def without_the_file(path: str) -> Scene:
+    """Return a scene where this file is not there."""
+
+    def said(words: list[str]) -> str:
+        with TemporaryDirectory() as folder:
+            other = f"{folder}/none"
+            return run(*(other if word == path else word for word in words), text="").output.replace(other, path)
+
+    return said
+
+
 def without_broker(words: list[str]) -> list[str]:
     """Return the words of a command without the broker that it asks."""
     if "--broker" not in words:
@@ -145,6 +156,7 @@ SCENES: dict[str, Scene] = {
     "COMMAND failed": by_command(f"cat >&2 <<'end'\n{NO_SUCH_MODULE}end\nexit 2"),
     "Something was not asked, or Celery does not say it": on_standard_input(output({"celery@web1": ""})),
     "A usage error": on_standard_input(""),
+    "A file cannot be read": without_the_file("/etc/celery_workers"),
 }
 
 
