@@ -242,7 +242,8 @@ def online(comparison: Comparison) -> Iterator[str]:
     if beats:
         names = printable(", ".join(sorted(beats, key=natural)), 1000)
         yield f"Online: {count_of(len(beats), 'beat')}, {names}"
-    consumers = replies.consumers(comparison.ignored)
+    # A queue that an option names has a line even if nobody consumes from it.
+    consumers = {**dict.fromkeys(comparison.inventory.queues, set[str]()), **replies.consumers(comparison.ignored)}
     for queue in sorted(consumers, key=natural)[:MOST_LINES]:
         yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"
 
