@@ -325,7 +325,10 @@ def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: si
         wait_for(started.exists, "the command has not begun")
         plugin.send_signal(number)
         assert plugin.stdout
-        assert plugin.stdout.read() == f"CELERY WORKERS UNKNOWN - ended by {number.name} before sh finished\n"
+        assert (
+            plugin.stdout.read()
+            == f"CELERY WORKERS UNKNOWN - the check was ended by {number.name} before sh finished\n"
+        )
         assert plugin.wait() == UNKNOWN
 
 

@@ -243,7 +243,8 @@ def online(comparison: Comparison) -> Iterator[str]:
         names = printable(", ".join(sorted(beats, key=natural)), 1000)
         yield f"Online: {count_of(len(beats), 'beat')}, {names}"
     # A queue that an option names has a line even if nobody consumes from it.
-    consumers = {**dict.fromkeys(comparison.inventory.queues, set[str]()), **replies.consumers(comparison.ignored)}
+    none = {queue: set[str]() for queue in comparison.inventory.queues}
+    consumers = {**none, **replies.consumers(comparison.ignored)}
     for queue in sorted(consumers, key=natural)[:MOST_LINES]:
         yield f"Queue {printable(queue)}: {count_of(len(consumers[queue]), 'worker')}"
 

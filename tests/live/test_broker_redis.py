@@ -127,7 +127,7 @@ def test_unknown_password_that_is_not_encoded(site: Site, mark: str) -> None:
     assert "first" not in outcome.output
     assert "second" not in outcome.output
     assert (
-        "in a user name or password; write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @" in outcome.output
+        "in a user name or password, write %2F for /, %23 for #, %3F for ?, %3B for ; and %40 for @" in outcome.output
     )
 
 

@@ -496,7 +496,12 @@ def test_crit_200_workers_are_idle_in_front_of_a_queue(broker: str) -> None:
     """All of them are watched: the more they are, the less often."""
     with Crowd(broker, 200, "stuck") as crowd:
         send(broker, "proj.nap", 0, count=5, queue="stuck")
-        said = check(broker, "--reply-timeout", "60", expected=["w-200@a"])
+        # On a busy machine the crowd may be too slow for a look, and nobody is accused then.
+        for _ in range(5):
+            before = crowd.asked["dump_active"]
+            said = check(broker, "--reply-timeout", "60", expected=["w-200@a"])
+            if "malfunctioning" in said.headline:
+                break
     values = figures(200, backlog=5, malfunctioning="200;;0;0")
     top, *findings, rest = said.output.splitlines()
     assert top == f"CELERY WORKERS CRITICAL - 200 workers malfunctioning | {values}"
@@ -504,8 +509,8 @@ def test_crit_200_workers_are_idle_in_front_of_a_queue(broker: str) -> None:
     assert findings == [f"Worker w-{number}@a was malfunctioning, {cause}" for number in range(1, len(findings) + 1)]
     assert rest == f"... and {200 - len(findings)} more"
     assert said.code == CRITICAL
-    # Once at first and twice in the watch: 50 a second would take longer than it lasts.
-    assert crowd.asked["dump_active"] == 600
+    # Once at first and twice in the watch, and some of them once more: 50 a second would take longer than it lasts.
+    assert 600 <= crowd.asked["dump_active"] - before < 1000
 
 
 @pytest.mark.parametrize("other", ["ignored", "unexpected"])
