@@ -111,6 +111,16 @@ def test_the_pool_hangs_and_goes_on(rabbit: RabbitMQ, queue: str) -> None:
         assert check(fleet, "w@a") == well()
 
 
+def test_crit_a_queue_does_not_exist_that_an_option_names(rabbit: RabbitMQ) -> None:
+    with application(rabbit) as fleet:
+        start(fleet, "w@a")
+        numbers = perfdata(missing="0;;0;0;1", online="1;;;0", backlog="0;;;0", queues="1;;0;0", time="0.5s;;;0")
+        assert check(fleet, "w@a", "--queue", "letters", "--reply-timeout", "2") == Outcome(
+            f"CELERY WORKERS CRITICAL - 1 queue does not exist: letters | {numbers}\nQueue letters does not exist\n",
+            CRITICAL,
+        )
+
+
 def test_crit_beside_one_that_does_the_work(rabbit: RabbitMQ) -> None:
     with application(rabbit) as fleet:
         start(fleet, "w-1@a", "w-2@a")

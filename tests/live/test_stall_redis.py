@@ -175,6 +175,19 @@ def test_ok_an_idle_fleet_is_judged_at_the_first_look(broker: str) -> None:
     assert said.code == OK
 
 
+def test_crit_nobody_consumes_from_a_queue_whose_backlog_is_told(broker: str) -> None:
+    send(broker, "proj.nap", 0, count=3, queue="emails")
+    with working(broker) as fleet:
+        fleet.start("w@a")
+        said = at_the_timeout(lambda seconds: check(broker, "--queue", "emails", "--reply-timeout", seconds), "emails")
+    values = figures(1, backlog=3, backlog_emails="3;;;0", queues="1;;0;0")
+    assert said == Outcome(
+        f"CELERY WORKERS CRITICAL - 1 queue short of consumers: emails | {values}\n"
+        "Queue emails has 0 consumers instead of at least 1\n",
+        CRITICAL,
+    )
+
+
 def test_each_question_is_asked_once_whatever_options_need_it(broker: str) -> None:
     limits = ("--queue", "celery=1", "--task-limit", "60", "--backlog-critical", "celery=5", "--backlog-warning", "3")
     with working(broker) as fleet:

@@ -240,7 +240,7 @@ class Broker:
         """Return the queues of which an option wants the length, those it names first, by the broker's names."""
         inventory = self._inventory
         every = "" in inventory.backlogs or inventory.stall_limit
-        named = {*inventory.backlogs, *(inventory.queues if "" in inventory.backlogs else ())} - {""}
+        named = {*inventory.backlogs, *(inventory.queues if every else ())} - {""}
         own_names: dict[str, set[str]] = {}
         for queue in self._queues:
             own_names.setdefault(queue.known_as, set()).add(str(queue))
