@@ -13,6 +13,7 @@ with Fleet(broker=redis.url, settings="app.conf.task_serializer = 'pickle'") as 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -213,6 +214,7 @@ class Fleet:
         self._workers: list[Worker] = []
         self._frozen: list[Worker] = []
         self._lines = 0
+        self._numbers = itertools.count()
         # No end of the tests, not even SIGKILL, leaves a worker: the pipe from them ends as well.
         self._lifeline, self._held = os.pipe()
         self._temporary = tempfile.TemporaryDirectory(prefix="celery-fleet-")
@@ -296,7 +298,7 @@ class Fleet:
         self._count_again()
 
     def _spawn(self, node: str, *arguments: str) -> Worker:
-        log = self.directory / f"worker-{len(list(self.directory.glob('worker-*.log')))}.log"
+        log = self.directory / f"worker-{next(self._numbers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 (*self.celery, *arguments),
