@@ -156,9 +156,9 @@ class World(ABC):
         self._wait_until_held(worker)
 
     def cancel(self, worker: Worker, number: int) -> None:
-        queue = sorted(worker.consumed)[number % len(worker.consumed)]
-        self.fleet.cancel_consumer(worker.node, queue)
-        worker.consumed.remove(queue)
+        for queue in sorted(worker.consumed)[: 1 + number % 2]:
+            self.fleet.cancel_consumer(worker.node, queue)
+            worker.consumed.remove(queue)
 
     def consume(self, worker: Worker, _number: int) -> None:
         for queue in {worker.queue, SHARED} - worker.consumed:
@@ -372,7 +372,7 @@ CHANGES = {
     "kill": Change(lambda world, one: one.is_up and world.answering > one.answers, World.kill),
     "stop": Change(lambda world, one: one.answers and not one.is_deaf and world.answering > 1, World.stop),
     "continue": Change(lambda _, one: one.is_stopped, World.go_on),
-    "cancel a consumer": Change(
+    "cancel consumers": Change(
         lambda _, one: one.answers and bool(one.consumed) and not (one.is_deaf or one.waiting), World.cancel
     ),
     "add the consumers": Change(lambda _, one: one.answers and len(one.consumed) < 2, World.consume),
