@@ -41,7 +41,7 @@ def fast(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests, with branch coverage of the pure modules, which must be 100 %."""
     session.install("-q", "-e", ".[test]")
-    session.run("pytest", "-n", "3", "--dist", "loadfile", "--cov", "--cov-fail-under=100", *session.posargs)
+    session.run("pytest", "-n", "3", "--dist", "loadgroup", "--cov", "--cov-fail-under=100", *session.posargs)
 
 
 @nox.session

@@ -10,10 +10,21 @@ from daemons import WORKERS, executable
 from fleet import Fleet
 from processes import all_ended
 
+# Each of their tests starts all that it needs: they run wherever there is room, side by side.
+BY_THEMSELVES = {"test_pages.py", "test_torture.py"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail where a test is skipped: nothing may be lacking")
     parser.addoption("--rewrite-cases", action="store_true", help="write into a case what is printed, and fail there")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, as they share what they start, but for those that take a minute each."""
+    for item in items:
+        if item.path.name not in BY_THEMSELVES:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(trylast=True)

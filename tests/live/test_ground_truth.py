@@ -117,7 +117,7 @@ def test_every_verdict_is_what_was_done(
     chance = random.Random(f"{kind.__name__} {version(old)} {seed}")  # noqa: S311 -- the same again, if need be
     checks = []
     with kind(tmp_path, old.command if old else CELERY, install(old) if old else None) as world:
-        for _ in range(STEPS or 5):
+        for _ in range(STEPS or 2):
             for _ in range(chance.randint(1, MOST_CHANGES)):
                 log.info("%s", world.change(chance))
             for check in ask_and_compare(world, chance):

@@ -94,7 +94,7 @@ def test_each_system_call_after_the_imports_may_fail_once(
 @pytest.mark.parametrize("name", RIGHT)
 def test_little_memory_is_enough_or_unknown(scenes: dict[str, Scene], name: str) -> None:
     """After the imports, and where Python itself does not give up, which it does now and then. A thread takes 8 MiB."""
-    few = (*range(0, MIB, MIB // 8), *range(8 * MIB, 10 * MIB, MIB // 4))
+    few = (*range(0, MIB, MIB // 4), *range(8 * MIB, 10 * MIB, MIB // 2))
     sizes = (*(range(0, 16 * MIB, MIB // 32) if WHOLE else few), 64 * MIB)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         runs = list(pool.map(lambda size: run(scenes[name], limit=little_memory(size)), sizes))
@@ -107,7 +107,7 @@ def test_little_memory_is_enough_or_unknown(scenes: dict[str, Scene], name: str)
 @pytest.mark.parametrize("name", RIGHT)
 def test_few_descriptors_are_enough_or_unknown(scenes: dict[str, Scene], name: str, imports: str) -> None:
     scene = scenes[name] if imports == "after" else scenes[name]._replace(imports="")
-    numbers = (*range(3, 16), 64)
+    numbers = (*range(3, 16, 1 if WHOLE else 3), 64)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         runs = list(pool.map(lambda number: run(scene, limit=few_descriptors(number)), numbers))
     assert broken((f"{name}, {number}", done.broken(RIGHT[name])) for number, done in zip(numbers, runs)) == []
