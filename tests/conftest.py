@@ -10,8 +10,8 @@ from daemons import WORKERS, executable
 from fleet import Fleet
 from processes import all_ended
 
-# Each of their tests starts all that it needs: they run wherever there is room, side by side.
-BY_THEMSELVES = {"test_pages.py", "test_torture.py"}
+# Each of its tests starts all that it needs: they run wherever there is room, side by side.
+BY_THEMSELVES = {"test_torture.py"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, as they share what they start, but for those that take a minute each."""
+    """Keep the tests of a file in one process, as they share what they start, but for those that share nothing."""
     for item in items:
         if item.path.name not in BY_THEMSELVES:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
