@@ -218,9 +218,9 @@ def find(comparison: Comparison) -> None:
 def _refuse_unjudged(inventory: Inventory) -> None:
     """Raise NotImplementedError if something is asked for that nothing judges: it would be OK by that."""
     judged = {option for row in ROWS if row.raises_alerts for option in row.options}
-    for option in NEEDED_FOR.keys() - judged:
-        if is_given(inventory.given(option)):
-            raise NotImplementedError(f"no metric that raises alerts judges {option}")
+    unjudged = [option for option in NEEDED_FOR.keys() - judged if is_given(inventory.given(option))]
+    if unjudged:
+        raise NotImplementedError(f"no metric that raises alerts judges {unjudged[0]}")
 
 
 def _is_in_doubt(comparison: Comparison) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -18,10 +19,18 @@ DEADLINE = 300.0
 MARK = "CHECK_CELERY_WORKERS_TEST"
 
 
+# Below those that Linux gives to whoever connects, and other ones in each process of pytest-xdist: a daemon may take
+# seconds to listen on its port, which nobody else may take meanwhile.
+_OWN = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
+_ports: Iterator[int] = itertools.cycle([*_OWN[os.getpid() % len(_OWN) :], *_OWN[: os.getpid() % len(_OWN)]])
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a TCP port of the loopback interface that nothing listens on, and that was not returned lately."""
+    while True:
+        port = next(_ports)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
