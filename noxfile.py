@@ -16,8 +16,6 @@ nox.options.reuse_venv = "yes"
 
 # Neither daemons nor Celery, nothing that takes long, nothing that waits.
 FAST = "not daemon and not celery and not exhaustive and not waiting"
-# Neither daemons nor Celery: what depends on the versions of Python and nagiosplugin.
-ANYWHERE = "not daemon and not celery"
 # What is built from the plugin: the file, and the program that prints it.
 BUILT = {
     "contrib/icinga2/check_celery_workers.conf": ("contrib/icinga2/build.py",),
@@ -90,8 +88,6 @@ def mutation(session: nox.Session) -> None:
 @nox.session(reuse_venv=False)
 @nox.parametrize("nagiosplugin", ["1.3.2", "1.4.0"])
 def versions(session: nox.Session, nagiosplugin: str) -> None:
-    """Run what needs neither daemons nor Celery, on the Python that --force-python names."""
+    """Run the tests that take seconds, on the Python that --force-python names."""
     session.install("-q", ".[test]", f"nagiosplugin=={nagiosplugin}")
-    # What waits or takes long depends on neither, but for a surprise: once is enough for it.
-    selection = f"{ANYWHERE} and not exhaustive" if nagiosplugin == "1.3.2" else FAST
-    session.run("pytest", "-q", "-n", "8", "-m", selection, *session.posargs)
+    session.run("pytest", "-q", "-n", "8", "-m", FAST, *session.posargs)
