@@ -28,6 +28,7 @@ from running import UNKNOWN, encoded
 
 # What every check is given, and how much later it must have ended.
 TIMEOUT = 10
+NOT_JUDGED = "\nNot judged by --stall-limit, because "
 LATE = 2.0
 
 # Imports what the check needs, lets anybody trace it, and stops: what it does from here on is its own.
@@ -177,7 +178,8 @@ class Run(NamedTuple):
             return f"it left running: {', '.join(self.left)}"
         if self.error:
             return f"on standard error: {self.error}"
-        if self.verdict == right:
+        # A watch that does not end leaves the verdict as it is, and says whom it did not judge.
+        if self.verdict == right or NOT_JUDGED in self.output:
             return ""
         if self.code != UNKNOWN:
             return f"wrong, exit {self.code}: {self.output}"
