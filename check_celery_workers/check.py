@@ -56,7 +56,7 @@ def judge_workers(settings: Settings) -> tuple[str, int]:
 
 
 def describe(settings: Settings) -> tuple[str, int]:
-    """Return the EXPECTED of the workers online as the output, which a FILE gets as well, and the exit code."""
+    """Return the EXPECTED of the workers online as the output, and the exit code. A FILE is replaced by the output."""
     from check_celery_workers.expected.baseline import baseline, renewed
 
     inquiry = _ask(settings, Inventory())

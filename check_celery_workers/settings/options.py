@@ -162,7 +162,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add("--unknown-as", choices=("warning", "critical"), help=state)
     baseline = (
         "print the lines for --expect-file that describe what is online now, and exit 0; with FILE, a full path, "
-        "also replace that file, if all went well"
+        "also write them there, if all went well: its comments stay, and what is not online becomes one"
     )
     add("--baseline", nargs="?", const="", metavar="FILE", help=baseline)
     add("-q", "--quiet", action="store_true", help="print nothing when the state is OK")

@@ -91,22 +91,25 @@ def without_broker(words: list[str]) -> list[str]:
     return words[:place] + words[place + 2 :]
 
 
-def nobody() -> Inquiry:
-    """Return an inquiry over the broker that nobody answered."""
+def inquiry_of(text: Text) -> Inquiry:
+    """Return an inquiry over the broker to which this came."""
     inquiry = Inquiry()
-    text = Text([Output(Output.NOBODY)], None, (), is_blank=False)
-    text.origin = "kombu"
     inquiry.add(ACTIVE_QUEUES, [text])
     return inquiry
+
+
+def nobody() -> Inquiry:
+    """Return an inquiry over the broker that nobody answered."""
+    text = Text([Output(Output.NOBODY)], None, (), is_blank=False)
+    text.origin = "kombu"
+    return inquiry_of(text)
 
 
 def unreachable() -> Inquiry:
     """Return an inquiry where the broker is down."""
     reason = "Error 111 connecting to redis1:6379. Connection refused."
     failure = Unreachable(f"the broker redis://redis1:6379/0 cannot be reached: {reason}")
-    inquiry = Inquiry()
-    inquiry.add(ACTIVE_QUEUES, [Text([], failure, (), is_blank=False)])
-    return inquiry
+    return inquiry_of(Text([], failure, (), is_blank=False))
 
 
 def released() -> Inquiry:

@@ -28,8 +28,9 @@ from running import UNKNOWN, encoded
 
 # What every check is given, and how much later it must have ended.
 TIMEOUT = 10
-NOT_JUDGED = "\nNot judged by --stall-limit, because "
 LATE = 2.0
+# The line below a verdict that stands although a watch did not end.
+NOT_JUDGED = "\nNot judged by --stall-limit, because "
 
 # Imports what the check needs, lets anybody trace it, and stops: what it does from here on is its own.
 LAUNCH = """
@@ -178,7 +179,6 @@ class Run(NamedTuple):
             return f"it left running: {', '.join(self.left)}"
         if self.error:
             return f"on standard error: {self.error}"
-        # A watch that does not end leaves the verdict as it is, and says whom it did not judge.
         if self.verdict == right or NOT_JUDGED in self.output:
             return ""
         if self.code != UNKNOWN:

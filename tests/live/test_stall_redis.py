@@ -451,32 +451,30 @@ def test_crit_a_worker_is_deaf_beside_one_that_works_off_the_same_queue(site: Si
     assert countless(said) == expected
 
 
+def missing_beside_deaf(cause: str) -> Outcome:
+    values = figures(2, online=1, backlog=5, missing="1;;0;0;2", missing_servers="1;;;0", malfunctioning="1;;0;0")
+    return Outcome(
+        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing (server b), 1 malfunctioning (deaf@a) | {values}\n"
+        "Server b was missing, accounts for 1 missing worker: mail@b\n"
+        f"Worker deaf@a was malfunctioning, {cause}\n",
+        CRITICAL,
+    )
+
+
 def test_crit_one_is_missing_beside_a_worker_that_is_deaf(site: Site) -> None:
     with site.waiting(celery=5):
         said = at_the_timeout(
             lambda seconds: check(site.broker, "--reply-timeout", seconds, expected=["deaf@a", "mail@b"]),
             "1 of 2 workers missing",
         )
-    values = figures(2, online=1, backlog=5, missing="1;;0;0;2", missing_servers="1;;;0", malfunctioning="1;;0;0")
-    assert said == Outcome(
-        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing (server b), 1 malfunctioning (deaf@a) | {values}\n"
-        "Server b was missing, accounts for 1 missing worker: mail@b\n"
-        f"Worker deaf@a was malfunctioning, {FIVE_WAIT}\n",
-        CRITICAL,
-    )
+    assert said == missing_beside_deaf(FIVE_WAIT)
 
 
 @pytest.mark.waiting
 def test_crit_one_is_missing_beside_a_worker_that_is_deaf_with_the_defaults(site: Site) -> None:
     with site.waiting(celery=5):
         said = run("deaf@a", "mail@b", "--stall-limit", "15s", "--broker", site.broker).timeless
-    values = figures(2, online=1, backlog=5, missing="1;;0;0;2", missing_servers="1;;;0", malfunctioning="1;;0;0")
-    assert said == Outcome(
-        f"CELERY WORKERS CRITICAL - 1 of 2 workers missing (server b), 1 malfunctioning (deaf@a) | {values}\n"
-        "Server b was missing, accounts for 1 missing worker: mail@b\n"
-        f"Worker deaf@a was malfunctioning, {FIVE_WAIT.replace('2 s', '15 s')}\n",
-        CRITICAL,
-    )
+    assert said == missing_beside_deaf(FIVE_WAIT.replace("2 s", "15 s"))
 
 
 def test_crit_another_has_worked_off_one_of_its_queues(site: Site) -> None:
