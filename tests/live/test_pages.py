@@ -336,6 +336,9 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     assert f": {WELL}\n" in told
     machine.run(page.next("install -m 0600"))
     assert page.all_taken()
+    # A check that the timer starts is not to come between ours.
+    machine.run("systemctl is-enabled celery_workers.timer; systemctl is-active celery_workers.timer")
+    machine.run("systemctl disable --now celery_workers.timer")
 
     def check() -> None:
         machine.run("systemctl start celery_workers.service || true")
@@ -343,6 +346,7 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     def status() -> str:
         return machine.run("systemctl status celery_workers.service || true")
 
+    check()
     assert "inactive (dead)" in status()
     check_thrice(fleet, check)
     assert "inactive (dead)" in status()
@@ -355,7 +359,6 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     text = (CLONE / "contrib" / "systemd" / "README.md").read_text(encoding="utf-8")
     assert "status=2/INVALIDARGUMENT" in status()
     assert "`2/INVALIDARGUMENT` is CRITICAL" in text
-    machine.run("systemctl disable --now celery_workers.timer")
 
 
 # Asks for a check of the service, and prints its output when it has come.
