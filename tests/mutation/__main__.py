@@ -9,6 +9,7 @@ one is printed in the form of that file, and makes the run fail; so does one in 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import tomllib
 from paths import CLONE
 
 SURVIVORS = Path(__file__).with_name("survivors.txt")
@@ -66,7 +68,28 @@ def survivors(folder: Path) -> Iterator[tuple[str, str]]:
             (*MUTMUT, "show", name), cwd=folder, stdout=subprocess.PIPE, check=True, encoding="utf-8"
         ).stdout
         lines = re.findall(r"^[-+](?![-+]).*\n", shown, re.MULTILINE)
-        yield "".join((f"{name.partition('__mutmut')[0]}\n", *lines)), name
+        function = name.partition("__mutmut")[0]
+        if not (function.endswith("__init__") and is_noticed_from_the_start(folder, name)):
+            yield "".join((f"{function}\n", *lines)), name
+
+
+def is_noticed_from_the_start(folder: Path, name: str) -> bool:
+    """Return whether the tests fail if the mutant is there before the imports, which make the tables of the modules.
+
+    mutmut itself changes a program that is already imported.
+    """
+    mutants = folder / "mutants"
+    settings = tomllib.loads((mutants / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    arguments = settings["pytest_add_cli_args"] + settings["pytest_add_cli_args_test_selection"]
+    environment = {**os.environ, "MUTANT_UNDER_TEST": name, "PYTHONPATH": str(mutants)}
+    tried = subprocess.run(
+        (sys.executable, "-m", "pytest", *arguments),
+        cwd=mutants,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    return tried.returncode != 0
 
 
 if __name__ == "__main__":
