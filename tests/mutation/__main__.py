@@ -83,7 +83,7 @@ def is_noticed_from_the_start(folder: Path, name: str) -> bool:
     arguments = settings["pytest_add_cli_args"] + settings["pytest_add_cli_args_test_selection"]
     environment = {**os.environ, "MUTANT_UNDER_TEST": name, "PYTHONPATH": str(mutants)}
     tried = subprocess.run(
-        (sys.executable, "-m", "pytest", *arguments),
+        (sys.executable, "-m", "pytest", "-n", "auto", *arguments),
         cwd=mutants,
         env=environment,
         stdout=subprocess.DEVNULL,
