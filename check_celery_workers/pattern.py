@@ -17,6 +17,29 @@ def is_wild(text: str) -> bool:
     return "*" in text or "?" in text or "[" in text
 
 
+def problem_of(text: str) -> str:
+    """Return what is wrong with a text that is to be one pattern, such as "holds a comma"; "" if nothing is.
+
+    Such texts match nobody. In other programs they stand for several names.
+    """
+    if not text:
+        return "is empty"
+    if "," in text:
+        return "holds a comma"
+    if "{" in text or "}" in text:
+        return "holds braces"
+    return "holds a range of hosts" if host_ranges(text) else ""
+
+
+def host_ranges(text: str) -> list[str]:
+    """Return what the brackets hold that are ranges of hosts in Ansible, clush and Slurm: [1:3], [01-20], [01-03,07].
+
+    A shell pattern takes them for single characters. None of [1-3]: that is a pattern, too.
+    """
+    brackets = re.findall(r"\[([0-9]+(?:[-:][0-9]+)?(?:,[0-9]+(?:[-:][0-9]+)?)*)\]", text)
+    return brackets if any(re.search("[0-9]{2}-|-[0-9]{2}|:", within) for within in brackets) else []
+
+
 def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
     """Return a function that finds the first pattern that a whole name matches: its place in `patterns`, or None.
 

@@ -495,6 +495,22 @@ def test_several_queues_behind_one_alias_are_added_up(option: str, own: dict[str
     )
 
 
+def test_the_queues_of_ignored_workers_alone_do_not_count() -> None:
+    text = consuming(w=queue("emails"), dev=queue("emails") + queue("dev")) + declared("emails", 3) + declared("dev", 7)
+    ignored = "--ignore", "dev@*"
+    for expected in (["w@a"], ["--expect", "w@*=1"]):
+        assert check(*expected, "--backlog-critical", "5", *ignored, text=text) == told(WELL, numbers=measured("3"))
+    # Nor is there a doubt where nobody has measured it.
+    unmeasured = text.replace(declared("dev", 7), "")
+    assert check("w@a", "--backlog-critical", "5", *ignored, text=unmeasured) == told(WELL, numbers=measured("3"))
+    assert check("w@a", "--backlog-critical", "dev=5", *ignored, text=text) == told(
+        "CRITICAL - 1 queue backed up: dev",
+        "Queue dev has a backlog of 7 tasks, more than 5",
+        numbers=measured("10", dev="7;;5;0", queues="0;;0;0"),
+    )
+    assert check("dev@a", "w@a", "--backlog-critical", "5", *ignored, text=text).code == CRITICAL
+
+
 def test_of_several_queues_behind_one_alias_those_that_exist_tell() -> None:
     numbers = measured("6", **TWO, news="6;;6;0", queues="0;;0;0")
     lines = not_found("bcast.1", "/"), declared("bcast.2", 6)

@@ -1163,6 +1163,8 @@ WRONG = [
     pytest.param("beats@*=3..2", "MIN is greater than MAX; write PATTERN=MIN..MAX", id="MIN over MAX"),
     pytest.param("http://user:beats@a", NOT_A_NODE, id="a URL with a password"),
     pytest.param("'beats@*'", NOT_A_NODE, id="quotation marks"),
+    pytest.param("beats@app{1..2}", "it holds braces; write one for each beat", id="braces"),
+    pytest.param("beats@app[01-12]=2", "it holds a range of hosts; write one for each beat", id="a range of hosts"),
 ]
 
 

@@ -388,6 +388,14 @@ def test_a_regular_expression_that_matches_nothing_is_explained() -> None:
             "the PATTERN holds a comma; give the option once for each PATTERN, such as 'celery@dev-*'",
         ),
         (
+            "--ignore=a-{1..3}@b",
+            "the PATTERN holds braces; give the option once for each PATTERN, such as 'celery@dev-*'",
+        ),
+        (
+            "--ignore=a@b[01-20]",
+            "the PATTERN holds a range of hosts; give the option once for each PATTERN, such as 'celery@dev-*'",
+        ),
+        (
             "--task-limit=3,shop.*=100",
             "the PATTERN holds a comma; give the option once for each PATTERN=DURATION, or DURATION alone",
         ),

@@ -244,10 +244,9 @@ def test_a_baseline_creates_the_file(tmp_path: Path) -> None:
 
 def test_a_baseline_leaves_alone_what_it_does_not_write_and_names_what_is_no_more(tmp_path: Path) -> None:
     file = tmp_path / "list"
-    file.write_text("# Of the shop.\nw-1..4@a\nqueue emails=2..\nbacklog emails=1000\n# before: w-9@a\n\n")
-    said = Outcome(
-        "# Of the shop.\nw-1..2@a\nbacklog emails=1000\n# before: w-1..4@a\n# before: queue emails=2..\n", OK
-    )
+    chosen = "backlog emails=1000\nstall-limit 1m\nstarted-after /srv/shop\n"
+    file.write_text(f"# Of the shop.\nw-1..4@a\nqueue emails=2..\n{chosen}# before: w-9@a\n\n")
+    said = Outcome(f"# Of the shop.\nw-1..2@a\n{chosen}# before: w-1..4@a\n# before: queue emails=2..\n", OK)
     assert check("--baseline", str(file), text=TEXT) == said
     assert file.read_text() == said.output
     file.write_text("w-1..2@a\n")

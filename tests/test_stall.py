@@ -635,6 +635,12 @@ STATUS = "->  w@a: OK\n\n1 node online.\n"
             ["--started-after", CURRENT], "--started-after needs --broker", id="started-after without --broker"
         ),
         pytest.param(
+            ["--broker", REDIS, "--started-after", f"w@*,v@*={CURRENT}"],
+            f"--started-after w@*,v@*={CURRENT}: the PATTERN holds a comma; write one for each PATTERN, such as "
+            "'celery@shop-*=/srv/shop/current'",
+            id="two patterns in one",
+        ),
+        pytest.param(
             ["--started-after", CURRENT, "--", "celery", "inspect", "{}"],
             "--started-after needs --broker",
             id="started-after with COMMAND",

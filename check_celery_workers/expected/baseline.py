@@ -13,8 +13,8 @@ _OF_ONE_WORKER = (("bcast.", ""), ("", ".dq"))
 
 # Longer than a task waits that a healthy worker may start, short enough for the limits of those who run the plugin.
 _STALL_LIMIT = "stall-limit 15s"
-# The lines of files that describe no state, and the comment on those that describe one that is no more.
-_NEVER_WRITTEN = ("backlog", "started-after")
+# The first words of lines that describe no state, and the comment on those that describe one that is no more.
+_CHOSEN = ("backlog", "stall-limit", "started-after")
 _BEFORE = "# before: "
 
 
@@ -53,17 +53,20 @@ def baseline(
 def renewed(lines: Iterable[str], before: Iterable[str]) -> list[str]:
     """Return the lines of a file that get these instead of what a baseline has written there before.
 
-    What no baseline writes stays: comments, on top, and lines such as `backlog emails=1000`. What was expected and is
+    What somebody has chosen stays: comments, on top, and limits such as `backlog emails=1000`. What was expected and is
     not there any more becomes a comment: it may be missing just now.
     """
     new = [*lines]
-    comments, own, gone = list[str](), list[str](), list[str]()
+    comments, chosen, gone = list[str](), list[str](), list[str]()
     for line in filter(None, map(str.strip, before)):
         if line.startswith(_BEFORE) or line in new:
             continue
-        kept = comments if line.startswith("#") else own if line.partition(" ")[0] in _NEVER_WRITTEN else gone
+        word = line.split(maxsplit=1)[0]
+        kept = comments if line.startswith("#") else chosen if word in _CHOSEN else gone
         kept.append(line)
-    return [*comments, *new, *own, *(f"{_BEFORE}{line}" for line in gone)]
+    if any(line.startswith("stall-limit") for line in chosen):
+        new = [line for line in new if line != _STALL_LIMIT]
+    return [*comments, *new, *chosen, *(f"{_BEFORE}{line}" for line in gone)]
 
 
 def _beat(node: str) -> str:

@@ -19,7 +19,7 @@ import re
 from check_celery_workers.duration import parse_duration
 from check_celery_workers.expected.mistakes import FORMS, WrongError, is_implausible
 from check_celery_workers.node import BEAT
-from check_celery_workers.pattern import is_wild
+from check_celery_workers.pattern import is_wild, problem_of
 from check_celery_workers.threshold import Threshold
 
 MOST = 1_000_000
@@ -137,6 +137,9 @@ def parse_beat(text: str) -> Limit:
     odd = is_implausible(name) or "@" in server or name.split() != [name]
     if not own or not server or odd or ("=" in text and not limit):
         raise WrongError("it is not a node name", forms)
+    problem = problem_of(name)
+    if problem:
+        raise WrongError(f"it {problem}", "one for each beat")
     if high == 0:
         raise WrongError("it expects no beat", "PATTERN=0..MAX for up to MAX beats")
     if low > 1 and not is_wild(name):
@@ -181,6 +184,9 @@ def parse_release(text: str) -> Release:
     release = re.fullmatch("(?:([^/]+)=)?(/.*)", text)
     if not release:
         raise WrongError("FILE is no full path", "/srv/shop/current or PATTERN=/srv/shop/current")
+    problem = "" if release[1] is None else problem_of(release[1])
+    if problem:
+        raise WrongError(f"the PATTERN {problem}", "one for each PATTERN, such as 'celery@shop-*=/srv/shop/current'")
     return Release(release[1], release[2])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from check_celery_workers.node import Group, node_name, printable
-from check_celery_workers.pattern import is_wild
+from check_celery_workers.pattern import host_ranges, is_wild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,10 +64,9 @@ def explain_foreign(text: str) -> None:
 
 
 def _explain_brackets(text: str) -> None:
-    """Raise WrongError for a range of hosts, as Ansible, clush and Slurm write it: [1:3], [01-20], [01-03,07]."""
-    brackets = re.findall(r"\[([0-9]+(?:[-:][0-9]+)?(?:,[0-9]+(?:[-:][0-9]+)?)*)\]", text)
-    # [1-3] is a pattern, too.
-    if not any(re.search("[0-9]{2}-|-[0-9]{2}|:", within) for within in brackets):
+    """Raise WrongError for a range of hosts in brackets."""
+    brackets = host_ranges(text)
+    if not brackets:
         return
     if any("," in within for within in brackets):
         raise WrongError("a list in brackets needs braces", "{FIRST..LAST} or {A,B}")

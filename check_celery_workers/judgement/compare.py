@@ -19,7 +19,7 @@ from check_celery_workers.replies.doubt import doubt_about_beats
 
 
 def compare(comparison: Comparison) -> Comparison:
-    """Return the comparison with those in it who are missing or unexpected."""
+    """Return the comparison with those in it who are missing or unexpected, and the backlogs of the others' queues."""
     groups, replied = comparison.inventory.groups, comparison.replies.groups
     findings = comparison.findings
     if comparison.inventory.names_workers:
@@ -36,6 +36,7 @@ def compare(comparison: Comparison) -> Comparison:
         _note_everybody(comparison)
     if comparison.inventory.beats or (comparison.beats and comparison.inventory.names_workers):
         _compare_beats(comparison)
+    comparison.backlogs = comparison.replies.backlogs(comparison.inventory.names_queue, comparison.ignored)
     return comparison
 
 

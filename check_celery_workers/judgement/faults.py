@@ -110,7 +110,7 @@ def backed_up(comparison: Comparison) -> Iterator[Finding]:
     if "" in wanted and comparison.backlogs:
         queues.discard("")
         # Over the broker whatever can be measured is.
-        queues.update(() if comparison.lengths_measured else comparison.replies.consumers())
+        queues.update(() if comparison.lengths_measured else comparison.replies.consumers(comparison.ignored))
     if comparison.lengths_asked or comparison.inventory.asks_for_lengths:
         comparison.unmeasured = [*queues.difference(comparison.backlogs)]
     for name, length in comparison.backlogs.items():

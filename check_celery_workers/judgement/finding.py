@@ -121,9 +121,9 @@ class Comparison:
         self.watched_still: list[str] = []  # nodes that were not watched for long enough
         self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
         # How many messages wait in each queue, None: it does not exist.
-        self.backlogs = self.replies.backlogs(inventory.names_queue)
+        self.backlogs: dict[str, int | None] = {}
         self.lengths_measured = any(asked.question is LENGTHS for asked in inquiry.asked)
-        self.lengths_asked = self.lengths_measured or bool(self.backlogs)
+        self.lengths_asked = self.lengths_measured or bool(self.replies.lengths)
         self.unmeasured: list[str] = []  # queues of which nobody knows that; "" where it is not even known which
         self.beats_doubt: Doubt | None = None  # why nobody can know which beats are there
         self.doubts: list[Doubt] = []  # what cannot be known

@@ -101,16 +101,20 @@ class Replies:
                     consumers.setdefault(str(queue), set()).add(node)
         return consumers
 
-    def backlogs(self, is_named: Callable[[str], bool]) -> dict[str, int | None]:
+    def backlogs(self, is_named: Callable[[str], bool], ignored: Collection[str] = ()) -> dict[str, int | None]:
         """Return how many messages wait in each queue, by the same names; queues of one such name are added up.
 
         is_named: whether a queue is wanted by its own name
+        ignored: node names whose queues do not count, unless others consume from them
         """
         told = self.told.get(ACTIVE_QUEUES, {}).values()
         known_as = {str(queue): queue.known_as for queues in told for queue in queues if isinstance(queue, Queue)}
+        uncounted = self.consumers(by_any_name=True).keys() - self.consumers(ignored, by_any_name=True).keys()
         backlogs: dict[str, int | None] = {}
         for queue, length in self.lengths.items():
             name = queue if is_named(queue) else known_as.get(queue, queue)
+            if queue in uncounted and not is_named(name):
+                continue
             # Of one that is not there, the others of its name tell.
             others = backlogs.get(name)
             backlogs[name] = others if length is None else length + (others or 0)

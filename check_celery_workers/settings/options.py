@@ -11,6 +11,7 @@ from check_celery_workers.duration import parse_duration
 from check_celery_workers.errors import HelpAsked, UsageError
 from check_celery_workers.judgement.metrics import JUDGED
 from check_celery_workers.node import printable
+from check_celery_workers.pattern import problem_of
 from check_celery_workers.threshold import Threshold
 
 TYPE_CHECKING = False
@@ -208,15 +209,15 @@ def _attempts(text: str) -> int:
 
 
 def _pattern(text: str) -> str:
-    if not text or "," in text:
-        what = "is empty" if not text else "holds a comma"
-        raise ValueError(f"the PATTERN {what}; give the option once for each PATTERN, such as 'celery@dev-*'")
+    problem = problem_of(text)
+    if problem:
+        raise ValueError(f"the PATTERN {problem}; give the option once for each PATTERN, such as 'celery@dev-*'")
     return text
 
 
 def _task_limit(text: str) -> tuple[str | None, float]:
     pattern, equals, limit = text.rpartition("=")
-    if equals and (not pattern or "," in pattern):
-        what = "holds a comma" if pattern else "is empty"
-        raise ValueError(f"the PATTERN {what}; give the option once for each PATTERN=DURATION, or DURATION alone")
+    problem = problem_of(pattern) if equals else ""
+    if problem:
+        raise ValueError(f"the PATTERN {problem}; give the option once for each PATTERN=DURATION, or DURATION alone")
     return (pattern or None), parse_duration(limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from ages import ageless
@@ -187,8 +188,14 @@ def test_ok_a_queue_has_enough_consumers(fleet: Fleet) -> None:
     )
 
 
-def test_the_baseline_is_the_same_but_for_the_stall_limit(fleet: Fleet) -> None:
+def test_the_baseline_is_the_same_but_for_the_stall_limit(fleet: Fleet, tmp_path: Path) -> None:
     lines = Outcome("celery@serverB\nworker-1..2@serverA\nqueue celery=3..\n", OK)
     assert by_command(fleet, "--baseline") == lines
     told = at_the_timeout(lambda end: over_the_broker(fleet, "--baseline", "--reply-timeout", end), "celery@")
     assert told == lines._replace(output=f"{lines.output}stall-limit 15s\n")
+    chosen = tmp_path / "list"
+    chosen.write_text("stall-limit 1m\n")
+    told = at_the_timeout(
+        lambda end: over_the_broker(fleet, "--baseline", str(chosen), "--reply-timeout", end), "celery@"
+    )
+    assert told == lines._replace(output=f"{lines.output}stall-limit 1m\n")
