@@ -26,7 +26,8 @@ from check_celery_workers.replies.question import (
     needed_for,
     questions_for,
 )
-from check_celery_workers.report.verdict import MOST_BYTES, explain_doubt
+from check_celery_workers.report.reason import explain_doubt
+from check_celery_workers.report.verdict import MOST_BYTES
 from check_celery_workers.settings.settings import Settings
 from check_celery_workers.sources.file import read_file, read_if_there, replace_file
 from check_celery_workers.sources.progress import Progress

@@ -19,8 +19,9 @@ from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.judgement.metrics import JUDGED, ROWS, find
 from check_celery_workers.replies.inquiry import Inquiry
+from check_celery_workers.report.reason import explain_doubt
 from check_celery_workers.report.sentences import status_line
-from check_celery_workers.report.verdict import NAME, Verdict, explain_doubt, unknown
+from check_celery_workers.report.verdict import NAME, Verdict, unknown
 from check_celery_workers.threshold import Threshold
 
 OK = int(nagiosplugin.Ok)

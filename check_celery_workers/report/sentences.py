@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from check_celery_workers.duration import duration
 from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
-from check_celery_workers.judgement.metrics import Row
+from check_celery_workers.judgement.metrics import ROWS, Row
 from check_celery_workers.node import Group, first_of, index_of, natural, node_name, printable
 from check_celery_workers.replies.output import Replies
-from check_celery_workers.replies.question import ACTIVE, LENGTHS, STATS, Question
+from check_celery_workers.replies.question import LENGTHS
 from check_celery_workers.replies.quote import quotable
 from check_celery_workers.threshold import Threshold
 
-_NO_START = "--task-limit needs Celery 4.2: earlier ones do not say when a task was started"
-_NO_UPTIME = "Celery before 4.4.3 does not say when a worker was started"
-_NO_QUEUE = "no worker says which queues there are; name them: --backlog-critical NAME=RANGE"
 _BEAT_ANSWERS = "A beat replies from Celery 5.7 on, if the application sets beat_enable_remote_control"
 _NOT_MEASURED = "Backlogs were not judged: that needs --broker"
 _PASSED_OVER = {
@@ -34,6 +31,7 @@ _MOST_NAMED, _MOST_LINE = 2, 200
 # No more lines of one kind than this can fit.
 MOST_LINES = 400
 
+_ORDER = [row.label for row in ROWS]
 # In the order of the kinds of Finding.
 _KINDS = ("Server", "Worker", "Worker", "Pattern", "Queue")
 _NOUNS = {"missing": "missing worker", "unexpected": "worker"}
@@ -60,7 +58,7 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
                 words = f"{count:,} of {expected:,}" if noun in used else _of(count, expected)
             used |= {noun} - {"server", "beat"}
             parts.append(f"{words} {state}")
-            named = _in_order(found) if len(found) <= _MOST_NAMED else []
+            named = in_order(found) if len(found) <= _MOST_NAMED else []
             names.append(", ".join(printable(one.name) if noun == "server" else subject(one) for one in named))
     line = _named(parts, names, alone=len(parts) == 1 + ok)
     while len(line) > _MOST_LINE and any(names):
@@ -75,9 +73,20 @@ def _named(parts: Sequence[str], names: Sequence[str], alone: bool) -> str:
     return ", ".join(form.format(part, own) if own else part for part, own in zip(parts, names))
 
 
-def _in_order(findings: Iterable[Finding]) -> list[Finding]:
-    # Patterns stay in the order in which they take workers.
-    return sorted(findings, key=lambda one: (one.kind, natural("" if one.kind == Finding.PATTERN else one.name)))
+def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings in output order, at most those that can fit."""
+    places: dict[tuple[int, bool, int], list[Finding]] = {}
+    for finding in findings:
+        place = (_ORDER.index(finding.metric), finding.noun == "beat", finding.kind)
+        places.setdefault(place, []).append(finding)
+    left = MOST_LINES
+    for place in sorted(places):
+        from heapq import nsmallest
+
+        found = places[place]
+        is_ordered = place[2] == Finding.PATTERN
+        yield from found[:left] if is_ordered else nsmallest(left, found, key=lambda finding: natural(finding.name))
+        left = max(0, left - len(found))
 
 
 def _online(comparison: Comparison) -> str:
@@ -163,33 +172,6 @@ def _off(threshold: Threshold, number: int) -> str:
     if limits.invert:
         return f"in the range {threshold}"
     return f"more than {limits.end:,}" if number > limits.end else f"fewer than {limits.start:,}"
-
-
-def untold(question: Question, silent: Collection[str], comparison: Comparison) -> str:
-    """Return why answers to a question are lacking that something needs, and whose if it is not everybody's."""
-    if question is LENGTHS:
-        return _untold_backlog([name for name in silent if name], comparison.lengths_measured)
-    unclear = [node for node in comparison.unclear.get(question, ()) if node in silent]
-    if question is ACTIVE and unclear:
-        return _NO_START
-    whose = f" of {first_of(silent)}" if question in comparison.replies.told else ""
-    if question is STATS and unclear:
-        reason = next(filter(None, comparison.unclear[question].values()), _NO_UPTIME)
-        return f"--started-after cannot be judged{whose}: {reason}"
-    asked = next((asked for asked in comparison.inquiry.asked if asked.question is question), None)
-    if not asked or not silent:
-        return f"Celery's output shows no {question.what}{whose}; run inspect {question.name}"
-    unread = asked.replies.nodes().intersection(silent)
-    if unread:
-        return f"the reply of {first_of(unread)} to inspect {question.name} cannot be read"
-    return f"{first_of(silent)} did not reply to inspect {question.name}"
-
-
-def _untold_backlog(queues: Collection[str], is_measured: bool) -> str:
-    whose = f" of {first_of(queues)}" if queues else ""
-    if is_measured:
-        return f"the broker shows no backlog{whose}, which another connection uses exclusively" if queues else _NO_QUEUE
-    return f"Celery's output shows no backlog{whose}; use --broker"
 
 
 def hints(comparison: Comparison) -> Iterator[str]:

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from check_celery_workers.judgement.finding import Comparison, Finding
-from check_celery_workers.judgement.metrics import ROWS
-from check_celery_workers.node import natural, printable
-from check_celery_workers.replies.doubt import Doubt
-from check_celery_workers.replies.question import PING
 from check_celery_workers.report import sentences
+from check_celery_workers.report.reason import explain_doubt, silent_in
 from check_celery_workers.secret import hidden
 
 NAME = "CELERY WORKERS"
 
 # Icinga and Nagios keep some 8 KiB of output.
 MOST_BYTES = 8000
-# How much of the first line the names of silent workers may take.
-_MOST_NAMES = 200
-
-_ORDER = [row.label for row in ROWS]
 
 
 class Verdict:
@@ -49,11 +42,11 @@ class Verdict:
         is_unknown = self.state == "UNKNOWN"
         findings, doubts = list[Finding](), list[str]()
         if self.comparison and is_unknown:
-            findings = _silent(self.comparison.doubts[0], self.comparison)
+            findings = silent_in(self.comparison.doubts[0], self.comparison)
         elif self.comparison:
             findings = self.comparison.findings
             doubts = [f"In doubt: {explain_doubt(doubt, self.comparison)}" for doubt in self.comparison.doubts]
-        lines = (sentences.sentence(finding, is_unknown) for finding in in_order(findings))
+        lines = (sentences.sentence(finding, is_unknown) for finding in sentences.in_order(findings))
         return fit(top, lines, len(findings), self._details(verbose, raw, bool(findings)), doubts)
 
     def _details(self, verbose: int, raw: str, has_findings: bool) -> Iterator[str]:
@@ -79,86 +72,6 @@ class Verdict:
 def unknown(reason: str, comparison: Comparison | None = None) -> Verdict:
     """Return the verdict that the state cannot be known, and why."""
     return Verdict("UNKNOWN", hidden(" ".join(reason.split()), 900), comparison)
-
-
-def explain_doubt(doubt: Doubt, comparison: Comparison) -> str:
-    """Return why something cannot be known, and whom that is about.
-
-    "celery did not end before the timeout, 4 of 5 workers had replied, no reply from mail@app1"
-    """
-    if doubt.question and not doubt.problem:
-        return sentences.untold(doubt.question, doubt.silent, comparison)
-    if _nobody_answered(comparison) and not doubt.question:
-        return _why_nobody(doubt, comparison)
-    words = doubt.problem
-    silent = _silent(doubt, comparison)
-    expected, replied = comparison.inventory.least_workers, comparison.replies.count
-    beats = comparison.inventory.size - expected
-    if doubt.question is PING and silent:
-        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had replied to inspect ping"
-    elif doubt.question and silent:
-        all_of_them = sentences.count_of(replied, "worker")
-        words += f", {replied - len(silent):,} of {all_of_them} had replied to inspect {doubt.question.name}"
-    elif doubt.counts and comparison.inventory.only_beats_are_expected:
-        words += f", {beats - len(silent):,} of {sentences.count_of(beats, 'beat')} had replied"
-    elif doubt.counts and expected:
-        lacking = sum(finding.count for finding in silent if finding.noun == "worker")
-        words += f", {expected - lacking:,} of {sentences.count_of(expected, 'worker')} had replied"
-    elif doubt.counts:
-        words += f", {sentences.count_of(replied, 'worker')} had replied"
-    if silent:
-        words += f", no reply from {_names(silent)}"
-    return f"{words}: {doubt.reason}" if doubt.reason else words
-
-
-def _nobody_answered(comparison: Comparison) -> bool:
-    return not (comparison.replies.count or comparison.beats)
-
-
-def _why_nobody(doubt: Doubt, comparison: Comparison) -> str:
-    """Return the reason, or else what is wrong: "The module shop was not found (celery ended with exit status 2)"."""
-    failure = comparison.inquiry.asked[0].texts[-1].failure
-    if doubt.reason:
-        return f"{doubt.reason} ({failure})" if failure else doubt.reason
-    noun = "beat" if comparison.inventory.only_beats_are_expected else "worker"
-    return f"{doubt.problem}, no {noun} had replied" if doubt.counts else doubt.problem
-
-
-def _silent(doubt: Doubt, comparison: Comparison) -> list[Finding]:
-    """Return those of whom nobody can know whether they are missing, as findings."""
-    if not doubt.counts or (_nobody_answered(comparison) and not doubt.question):
-        # That all of them are silent says nothing.
-        return []
-    if doubt.question:
-        noun = "beat" if doubt.question is PING else "worker"
-        return [Finding("missing", Finding.NODE, node, noun=noun) for node in doubt.silent]
-    return [finding for finding in comparison.withdrawn if finding.metric == "missing"]
-
-
-def _names(findings: list[Finding]) -> str:
-    names: list[str] = []
-    for finding in in_order(findings):
-        name = printable(finding.node) or sentences.subject(finding)
-        if names and sum(map(len, names)) + len(name) > _MOST_NAMES:
-            return f"{', '.join(names)} and {len(findings) - len(names):,} more"
-        names.append(name)
-    return ", ".join(names)
-
-
-def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield the findings in output order, at most those that can fit."""
-    places: dict[tuple[int, bool, int], list[Finding]] = {}
-    for finding in findings:
-        place = (_ORDER.index(finding.metric), finding.noun == "beat", finding.kind)
-        places.setdefault(place, []).append(finding)
-    left = sentences.MOST_LINES
-    for place in sorted(places):
-        from heapq import nsmallest
-
-        found = places[place]
-        is_ordered = place[2] == Finding.PATTERN
-        yield from found[:left] if is_ordered else nsmallest(left, found, key=lambda finding: natural(finding.name))
-        left = max(0, left - len(found))
 
 
 def fit(  # noqa: PLR0913, PLR0917 -- each is another kind of line
