@@ -46,10 +46,10 @@ def imported(statement: str, *arguments: str, expected: int = OK) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "own", "others"),
     [
-        (("w-1..1@a",), 44, {"contextlib", "gc", "select"}),
+        (("w-1..1@a",), 45, {"contextlib", "gc", "select"}),
         (
             ("w-1..1@a", "--", "echo", ANSWER),
-            46,
+            47,
             {"_locale", "_posixsubprocess", "contextlib", "gc", "locale", "select", "selectors", "subprocess"},
         ),
     ],
