@@ -504,6 +504,15 @@ def test_a_server_of_which_a_beat_is_expected_is_not_unexpected() -> None:
     )
 
 
+def test_the_server_of_a_beat_is_all_behind_its_first_at_sign() -> None:
+    text = status("w@b", "x@a@b", "celerybeat@a@b")
+    assert check("w@b", "--beat", "celerybeat@*", "--unexpected-warning", "~:", text=text) == told(
+        "OK - 1 of 1 worker and 1 beat online on 2 servers, 1 unexpected: x@a@b",
+        "Worker x@a@b was unexpectedly present",
+        numbers=perfdata(missing="0;;0;0;2", online="3;;;0", unexpected="1;~:;;0"),
+    )
+
+
 def test_an_ignored_beat_is_left_out_of_every_count() -> None:
     text = status("w@a", "celerybeat@a")
     assert check("w@a", "--ignore", "celerybeat@*", text=text) == told(
@@ -596,6 +605,13 @@ def test_verbose_lists_the_beats_in_natural_order() -> None:
     )
 
 
+def test_verbose_lists_the_first_of_many_beats() -> None:
+    nodes = [f"celerybeat@shop-{number:02}.example.com" for number in range(40)]
+    assert check("--beat", "celerybeat@*=40", "-v", text=status(*nodes)).findings == [
+        f"Online: 40 beats, {', '.join(nodes)[:997]}..."
+    ]
+
+
 def test_quiet_says_nothing_of_a_beat_that_is_there() -> None:
     assert check("w@a", "celerybeat@a", "-q", text=status("w@a", "celerybeat@a")) == Outcome("", OK)
 
@@ -639,6 +655,11 @@ def test_a_text_that_cannot_show_beats_leaves_them_in_doubt(arguments: str, text
 def test_where_no_beat_is_expected_a_text_that_cannot_show_them_is_fine() -> None:
     assert check("w@a", text=consuming("w@a")) == told(
         "OK - 1 of 1 worker online on 1 server", numbers=perfdata(missing="0;;0;0;1", online="1;;;0")
+    )
+    assert check("w@a", text=consuming("w@a", "celerybeat@a")) == told(
+        "WARNING - 1 beat unexpected: celerybeat@a",
+        "Beat celerybeat@a was unexpectedly present",
+        numbers=perfdata(missing="0;;0;0;1", online="2;;;0", unexpected="1;0;;0"),
     )
 
 
