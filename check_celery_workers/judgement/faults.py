@@ -149,7 +149,7 @@ def _outdated(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
         if file is None:
             continue
         changed, grace = changes[file], inventory.options["started_grace"]
-        started = next((item.started for item in reversed(items) if isinstance(item, Stats)), None)
+        started = next(item.started for item in reversed(items) if isinstance(item, Stats))
         if isinstance(changed, str) or changed > now + grace:
             problem = changed if isinstance(changed, str) else "it was changed in the future"
             comparison.unclear.setdefault(STATS, {})[node] = f"{printable(file)}: {problem}"

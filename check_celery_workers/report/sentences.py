@@ -160,7 +160,7 @@ _CAUSES: dict[str, Callable[..., str]] = {
 def _waiting(queues: Mapping[str, int]) -> str:
     """Return how many messages wait in which queues: "1,204 wait in queue emails"."""
     count, names = sum(queues.values()), [printable(name) for name in sorted(queues, key=natural)]
-    where = f"queue {names[0]}" if len(names) == 1 else f"queues {names[0]} and {names[-1]}"
+    where = f"queue {names[0]}" if len(names) == 1 else f"queues {names[0]} and {names[1]}"
     if len(names) > _MOST_NAMED:
         where = f"{len(names):,} queues"
     return f"{count:,} {'waits' if count == 1 else 'wait'} in {where}"
