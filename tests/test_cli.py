@@ -246,11 +246,11 @@ def test_verbose_adds_lines_below(option: str, lines: int) -> None:
 
 
 def test_verbose_says_where_each_worker_is_numbered_from() -> None:
-    text = "u-0@a: OK\nv-1@a: OK\nv-2@a: OK\nw-1@a: OK\n"
-    lines = check("u-2@a", "v-2@a", "w-2@a", "x-2@a", "y-1..1@a", "-vv", text=text).findings
+    text = "v9-0@a: OK\nv10-1@a: OK\nv10-2@a: OK\nw-1@a: OK\n"
+    lines = check("v9-2@a", "v10-2@a", "w-2@a", "x-2@a", "y-1..1@a", "-vv", text=text).findings
     assert [line for line in lines if "numbered" in line] == [
-        "u@a: its 2 workers are numbered from 0",
-        "v@a: its 2 workers are numbered from 1",
+        "v9@a: its 2 workers are numbered from 0",
+        "v10@a: its 2 workers are numbered from 1",
         "w@a: its 2 workers are numbered from 0 or 1",
     ]
 

@@ -273,6 +273,10 @@ def test_an_answer_that_cannot_be_read_is_named_as_that() -> None:
     assert check(*words).timeless == unknown("the reply of w@a to inspect active cannot be read")
 
 
+def test_where_nobody_has_replied_and_nothing_says_why_it_says_just_that() -> None:
+    assert check("w@a", "--", "sh", "-c", "exit 4") == unknown("sh ended with exit status 4, no worker had replied")
+
+
 def test_who_is_silent_is_named_by_server_and_by_node() -> None:
     text = "->  w-1@a: OK\n->  w-3@a: OK\n"
     assert check("w-1..4@a", "v-2@b", "x@c", text=text) == unknown(

@@ -408,7 +408,9 @@ def started(changes: Mapping[str, float | str], /, **uptimes: object) -> Inquiry
         pytest.param(2 * HOUR, 2 * HOUR + 30, [], "", id="younger"),
         pytest.param(0, 2 * HOUR + 30, [], "", id="started just now"),
         pytest.param(2 * HOUR + 30.7, 2 * HOUR + 30, [], "", id="as old, in whole seconds"),
+        pytest.param(2 * HOUR + 31, 2 * HOUR + 30, [], "", id="older by the second that is rounded"),
         pytest.param(3 * DAY, 9 * MINUTE, [], "", id="within ten minutes of grace"),
+        pytest.param(3 * DAY, 10 * MINUTE, [], "", id="at the end of the grace"),
         pytest.param(
             3 * DAY + 30, 10 * MINUTE + 30, [], "3 d ago, before {} was changed 10 min 30 s ago", id="ten minutes after"
         ),
@@ -421,6 +423,7 @@ def started(changes: Mapping[str, float | str], /, **uptimes: object) -> Inquiry
             id="a shorter grace",
         ),
         pytest.param(3 * DAY, -9 * MINUTE, [], "", id="by a clock that is somewhat ahead"),
+        pytest.param(3 * DAY, -10 * MINUTE, [], "", id="by one that is ahead by all of the grace"),
     ],
 )
 def test_who_was_started_before_the_file_was_changed(

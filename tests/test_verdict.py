@@ -354,6 +354,11 @@ Worker x-10@a was unexpectedly present
     )
 
 
+def test_verbose_leaves_out_the_ignored_workers() -> None:
+    text = online("w@a", "dev-1@a", "dev-1@b")
+    assert check("w@a", "--ignore", "dev-*", "-v", text=text).findings == ["Online on a: 1 worker, w@a"]
+
+
 def test_ignore_takes_nothing_from_what_is_expected() -> None:
     assert check("w-2@a", "--ignore", "*", text=online("w-1@a")).headline == (
         "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-0@a or w-2@a"

@@ -175,6 +175,15 @@ def test_why_a_backlog_cannot_be_measured(said: Text, reason: str) -> None:
     assert verdict(options, (ACTIVE_QUEUES, workers), (LENGTHS, said)) == (f"CELERY WORKERS UNKNOWN - {reason}\n", 3)
 
 
+def test_where_no_worker_says_which_queues_there_are_they_must_be_named() -> None:
+    silent = Text([Output(Output.NOBODY)], None, (), is_blank=False)
+    none = Text([Output.of_lengths({})], None, (), is_blank=False)
+    assert verdict(("--backlog-warning", "5"), (ACTIVE_QUEUES, silent), (LENGTHS, none)) == (
+        "CELERY WORKERS UNKNOWN - no worker says which queues there are; name them: --backlog-critical NAME=RANGE\n",
+        UNKNOWN,
+    )
+
+
 def test_a_hint_stands_only_where_nobody_answered() -> None:
     silent = Text([Output(Output.NOBODY)], None, (), is_blank=False)
     silent.origin, silent.hint = "kombu", "The broker has no exchange"
