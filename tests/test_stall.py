@@ -274,6 +274,16 @@ def test_silence_and_the_deadline_accuse_nobody(worker: Worker, seconds: float, 
     assert verdict(watched(W, {"emails": 2}, *later), "w@a", *LIMIT) == well
 
 
+def test_where_nobody_answered_nobody_is_watched() -> None:
+    inquiry = asked({}, {"emails": 2})
+    inquiry.looks = [Look(99.0, inquiry.replies)]
+    assert verdict(inquiry, "w@a", *LIMIT) == told(
+        "CRITICAL - 1 of 1 worker missing: server a",
+        "Server a was missing, accounts for 1 missing worker: w@a",
+        numbers=perfdata(missing="1;;0;0;1", missing_servers="1;;;0", online="0;;;0", backlog="2;;;0"),
+    )
+
+
 def test_the_deadline_may_come_before_the_first_look() -> None:
     inquiry = asked(W, {"emails": 2})
     inquiry.looks = [Look(99.0, inquiry.replies)]

@@ -108,8 +108,8 @@ def watched(comparison: Comparison, looks: Sequence[Look]) -> dict[str, Collecti
 
 def stalled(comparison: Comparison) -> Iterator[tuple[str, Cause]]:
     """Yield the nodes that stall, with the cause; note those of which nobody can know."""
-    looks, limit = comparison.inquiry.looks, comparison.inventory.stall_limit or 0.0
-    if not looks:
+    looks, limit = comparison.inquiry.looks, comparison.inventory.stall_limit
+    if not looks or limit is None:
         return
     for node, queues in watched(comparison, looks).items():
         sights = [Sight.of(node, look) for look in looks[1:]]

@@ -214,6 +214,16 @@ def test_what_is_lost_from_one_queue_says_nothing_of_another() -> None:
     assert suspects(looks_of([Seen(lengths, {"w": IDLE}) for lengths in every]), consumed) == {"w": ["bulk"]}
 
 
+def test_the_last_message_of_a_queue_may_be_lost_as_well() -> None:
+    every = [{"mail": 1, "bulk": 9}, {"mail": 0, "bulk": 9}, {"mail": 5, "bulk": 9}]
+    consumed = {"w": [Queue("mail"), Queue("bulk")]}
+    assert suspects(looks_of([Seen(lengths, {"w": IDLE}) for lengths in every]), consumed) == {"w": ["bulk"]}
+    # Somebody may have started it if not all said before how many they have; and an empty queue does not lose any.
+    first, *later = every[0], every[1], every[1], every[2]
+    seen = [Seen(first, {"w": UNTOLD}), *(Seen(lengths, {"w": IDLE}) for lengths in later)]
+    assert suspects(looks_of(seen), consumed) == {"w": ["mail", "bulk"]}
+
+
 def comparison_of(
     expected: Collection[str],
     consumed: Mapping[str, Collection[Queue]],
