@@ -606,6 +606,40 @@ def test_queues_that_the_text_names_need_no_worker(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("Error: broken\n" + declared("emails", 6), "Error: broken", id="nobody was asked"),
+        pytest.param(
+            "->  w@a: OK\n" + queue("emails") + declared("emails", 6),
+            "Celery's output is cut: its closing line is missing (a timeout or a filter?), 1 worker had replied",
+            id="the list of workers is cut",
+        ),
+        pytest.param(
+            consuming(w=queue("emails")).replace("1 node", "2 nodes") + declared("emails", 6),
+            "Celery's output is cut: it counts 2 nodes and lists 1, 1 worker had replied",
+            id="a worker is not in the list",
+        ),
+    ],
+)
+def test_where_workers_were_asked_in_vain_nobody_knows_which_queues_there_are(text: str, reason: str) -> None:
+    for more in ([], ["--queue", "emails=0.."]):
+        assert check("--backlog-critical", "7", *more, text=text) == told(f"UNKNOWN - {reason}")
+    # What is known to be backed up stays so.
+    assert check("--backlog-critical", "5", text=text) == told(
+        "CRITICAL - 1 queue backed up: emails",
+        "Queue emails has a backlog of 6 tasks, more than 5",
+        f"In doubt: {reason}",
+    )
+
+
+def test_another_attempt_shows_which_queues_there_are() -> None:
+    text = "Error: broken\n" + consuming(w=queue("emails")) + declared("emails", 6)
+    assert check("--backlog-critical", "7", text=text) == told(
+        "OK - 6 tasks wait in 1 queue", numbers=measured("6", missing="0;;0;0;0")
+    )
+
+
 def test_where_nobody_answered_queues_must_be_named() -> None:
     assert check("--backlog-critical", "7", text=NOBODY) == told(
         "UNKNOWN - Celery's output shows no backlog; use --broker"

@@ -8,6 +8,7 @@ from check_celery_workers.expected.inventory import Inventory
 from check_celery_workers.judgement import faults
 from check_celery_workers.judgement.finding import Cause, Comparison, Finding
 from check_celery_workers.replies.doubt import Doubt, doubt_about, doubt_about_lengths, doubt_about_watch
+from check_celery_workers.replies.output import Output
 from check_celery_workers.replies.question import (
     ACTIVE_QUEUES,
     LENGTHS,
@@ -226,8 +227,9 @@ def _refuse_unjudged(inventory: Inventory) -> None:
 def _is_in_doubt(comparison: Comparison) -> bool:
     """Return whether nobody can know who is there; if so, note why, and withdraw what another reply might undo."""
     inventory, texts = comparison.inventory, comparison.inquiry.asked[0].texts
-    # Backlogs are not told by workers.
-    if not inventory.expects_nodes and comparison.lengths_asked and not comparison.unmeasured:
+    # Backlogs are not told by workers. Which queues there are is, where those of all are judged and workers were asked.
+    asks_for_queues = "" in inventory.backlogs and any(text.has_failed or any(text.outputs) for text in texts)
+    if not inventory.expects_nodes and comparison.lengths_asked and not (comparison.unmeasured or asks_for_queues):
         return False
     if not inventory.asks_workers and not any(text.has_failed for text in texts):
         # That no worker answered matters to nobody.
@@ -237,7 +239,8 @@ def _is_in_doubt(comparison: Comparison) -> bool:
     lacking = beats + comparison.count("missing", "worker") + comparison.count("queues") > 0
     lacking = lacking or not (comparison.replies.count or comparison.beats)
     # Where nobody is expected by name, nobody knows who is lacking.
-    lacking = lacking or (not inventory.names_workers and any(text.failure for text in texts))
+    is_cut = asks_for_queues and any(output.end == Output.CUT for text in texts for output in text.outputs)
+    lacking = lacking or (not inventory.names_workers and (is_cut or any(text.failure for text in texts)))
     doubt = doubt_about(texts, lacking)
     if not doubt and any(text.is_recoded for text in texts):
         missing = [finding.name for finding in comparison.findings if finding.metric == "missing"]
