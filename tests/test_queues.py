@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, run
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, perfdata, run
 
 Fleet = dict[str, list[str]]
 
@@ -285,6 +285,18 @@ def test_queues_alone_count_all_workers() -> None:
     ]
     ignored = check("--queue", "emails", "--ignore", "x@*", "--ignore", "w-2@a", text=text)
     assert (ignored.findings, ignored.code) == ([], OK)
+
+
+def test_queues_alone_count_no_ignored_worker() -> None:
+    fleet = {"w-1@a": ["emails"], "dev@a": ["emails"], "dev-1@b": ["emails"], "dev-2@b": ["celery"]}
+    assert check("--queue", "emails=1", "--ignore", "dev*", "-v", text=consuming(fleet)) == Outcome(
+        f"""\
+CELERY WORKERS OK - 1 worker online on 1 server | {perfdata(missing="0;;0;0;0", online="1;;;0", queues="0;;0;0")}
+Online on a: 1 worker, w-1@a
+Queue emails: 1 worker
+""",
+        OK,
+    )
 
 
 @pytest.mark.parametrize("text", ["", "Error: No nodes replied within time constraint\n"], ids=["empty", "nobody"])
