@@ -713,9 +713,12 @@ def test_a_doubt_of_something_else_leaves_backlogs_alone() -> None:
 
 def test_one_who_lists_no_queues_may_have_others_where_the_backlogs_of_all_are_judged() -> None:
     text = ONE + status("v@a") + declared("emails", 3) + declared("celery", 1)
-    assert check("w@a", "v@a", "--backlog-critical", "5", text=text) == told(
-        "UNKNOWN - Celery's output shows no queues of v@a; run inspect active_queues"
-    )
+    # What is expected is not ignored.
+    for ignored in ([], ["--ignore", "v@*"]):
+        assert check("w@a", "v@a", "--backlog-critical", "5", *ignored, text=text) == told(
+            "UNKNOWN - Celery's output shows no queues of v@a; run inspect active_queues"
+        )
+    assert check("w@a", "--backlog-critical", "5", "--ignore", "v@*", text=text) == told(WELL, numbers=measured("4"))
     assert check("w@a", "v@a", "--backlog-critical", "emails=5", "--queue", "emails=1..", text=text) == told(
         TWO_WELL, numbers=measured("4", **TWO, emails="3;;5;0", queues="0;;0;0")
     )

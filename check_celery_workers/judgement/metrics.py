@@ -109,7 +109,7 @@ def _unheard_of_queues(comparison: Comparison) -> Collection[str]:
     replies = comparison.replies
     if "" not in comparison.inventory.backlogs or not (comparison.lengths_measured or ACTIVE_QUEUES in replies.told):
         return ()
-    return [node for node in replies.unheard(ACTIVE_QUEUES) if not comparison.inventory.ignores(node)]
+    return replies.unheard(ACTIVE_QUEUES) - comparison.ignored
 
 
 def _count_queues(comparison: Comparison) -> int | None:
