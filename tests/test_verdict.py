@@ -312,6 +312,12 @@ def test_patterns_are_compared_with_the_answers(
     assert (outcome.headline, outcome.findings) == (f"CELERY WORKERS {headline}", findings)
 
 
+def test_a_worker_without_a_number_counts_for_a_pattern_beside_numbered_ones() -> None:
+    assert check("w-1..2@a", "w*=1", text=online("w-1@a", "w-2@a", "w@a")) == Outcome(
+        f"CELERY WORKERS OK - 3 of 3 workers online on 1 server | {perfdata(missing='0;;0;0;3', online='3;;;0')}\n", OK
+    )
+
+
 def test_ignored_workers_are_never_too_many_of_a_pattern() -> None:
     nodes = ["w-1@a", "w-2@a", "w-9@a"]
     assert check("w-*@a=2", "--ignore", "w-9@a", text=online(*nodes)).code == OK
