@@ -952,6 +952,18 @@ def test_an_unknown_names_as_many_silent_workers_as_fit_into_the_first_line() ->
             "Worker laptop was unexpectedly present",
             id="no server",
         ),
+        pytest.param(
+            "w@a",
+            "->  w@a: OK\n->  x@: OK\n\n2 nodes online.\n",
+            "Worker x@ was unexpectedly present",
+            id="a server without a name",
+        ),
+        pytest.param(
+            "v@a",
+            "v@a: OK\nw-1@a: OK\nw-01@a: OK\n",
+            "Worker w@a was unexpectedly present, accounts for 2 workers",
+            id="two spellings in a group that nothing expects",
+        ),
     ],
 )
 def test_a_finding_names_the_worker_as_it_is(expected: str, text: str, finding: str) -> None:
