@@ -504,6 +504,15 @@ def test_a_server_of_which_a_beat_is_expected_is_not_unexpected() -> None:
     )
 
 
+def test_a_server_of_which_a_beat_is_unexpected_as_well_is_unexpected() -> None:
+    assert check("w@b", text=status("w@b", "x@a", "y@a", "celerybeat@a")) == told(
+        "WARNING - 2 workers unexpected (server a), 1 beat unexpected (celerybeat@a)",
+        "Server a was unexpectedly present, accounts for 2 workers",
+        "Beat celerybeat@a was unexpectedly present",
+        numbers=perfdata(missing="0;;0;0;1", online="4;;;0", unexpected="3;0;;0", unexpected_servers="1;;;0"),
+    )
+
+
 def test_the_server_of_a_beat_is_all_behind_its_first_at_sign() -> None:
     text = status("w@b", "x@a@b", "celerybeat@a@b")
     assert check("w@b", "--beat", "celerybeat@*", "--unexpected-warning", "~:", text=text) == told(

@@ -318,6 +318,14 @@ def test_a_worker_without_a_number_counts_for_a_pattern_beside_numbered_ones() -
     )
 
 
+def test_a_server_with_a_worker_of_a_pattern_or_an_ignored_one_is_not_unexpected() -> None:
+    text = online("w@a", "x@a", "v@b", "x@b")
+    assert check("w*=1", "--ignore", "v@*", text=text).findings == [
+        "Worker x@a was unexpectedly present",
+        "Worker x@b was unexpectedly present",
+    ]
+
+
 def test_ignored_workers_are_never_too_many_of_a_pattern() -> None:
     nodes = ["w-1@a", "w-2@a", "w-9@a"]
     assert check("w-*@a=2", "--ignore", "w-9@a", text=online(*nodes)).code == OK
@@ -708,6 +716,13 @@ def answers(nodes: str, *, ill: str = "", queue: str = "") -> str:
             answers("w@a"),
             "OK - 1 of 1 worker and 0 beats online on 1 server, 1 beat missing: cron@a",
             id="a beat that thresholds let pass",
+        ),
+        pytest.param(
+            "w@a u@b -c ~: --unexpected-warning ~: --missing-servers-critical 0 --unexpected-servers-critical 0",
+            answers("w@a x@c"),
+            "CRITICAL - 1 server missing (b), 1 server unexpected (c), 1 of 2 workers missing "
+            "(server b), 1 unexpected (server c)",
+            id="servers that are missing and servers that are unexpected",
         ),
     ],
 )
