@@ -63,11 +63,11 @@ def status_line(comparison: Comparison, problems: Iterable[tuple[Row, int]], ok:
     line = _named(parts, names, alone=len(parts) == 1 + ok)
     while len(line) > _MOST_LINE and any(names):
         names[max(place for place, own in enumerate(names) if own)] = ""
-        line = _named(parts, names, alone=len(parts) == 1 + ok)
+        line = _named(parts, names)
     return f"{line}, Celery's output was empty" if comparison.inquiry.is_blank else line
 
 
-def _named(parts: Sequence[str], names: Sequence[str], alone: bool) -> str:
+def _named(parts: Sequence[str], names: Sequence[str], alone: bool = False) -> str:
     """Return the parts of the status line with the names of each: behind a colon if there is one alone."""
     form = "{}: {}" if alone else "{} ({})"
     return ", ".join(form.format(part, own) if own else part for part, own in zip(parts, names))
