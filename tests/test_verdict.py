@@ -312,6 +312,16 @@ def test_patterns_are_compared_with_the_answers(
     assert (outcome.headline, outcome.findings) == (f"CELERY WORKERS {headline}", findings)
 
 
+def test_patterns_stand_in_the_order_in_which_they_take_workers() -> None:
+    outcome = check("w-1*@a=2", "w-*@a=2", "a*@a=1", text=online("w-11@a", "w-2@a"))
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 3 of 5 workers missing"
+    assert outcome.findings == [
+        "Pattern w-1*@a matched 1 worker instead of 2, accounts for 1 missing worker",
+        "Pattern w-*@a matched 1 worker instead of 2, accounts for 1 missing worker",
+        "Pattern a*@a matched 0 workers instead of 1, accounts for 1 missing worker",
+    ]
+
+
 def test_a_worker_without_a_number_counts_for_a_pattern_beside_numbered_ones() -> None:
     assert check("w-1..2@a", "w*=1", text=online("w-1@a", "w-2@a", "w@a")) == Outcome(
         f"CELERY WORKERS OK - 3 of 3 workers online on 1 server | {perfdata(missing='0;;0;0;3', online='3;;;0')}\n", OK
