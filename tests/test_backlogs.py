@@ -552,6 +552,12 @@ def test_of_several_queues_behind_one_alias_those_that_exist_tell() -> None:
             id="an empty queue",
         ),
         pytest.param(
+            declared("emails", 1),
+            measured("1", missing="0;;0;0;0", online="0;;;0", emails="1;;7;0", queues="0;;0;0"),
+            "OK - 1 task waits in 1 queue",
+            id="one message",
+        ),
+        pytest.param(
             status("w@a", "x@b") + declared("emails", 7),
             measured("7", missing="0;;0;0;0", online="2;;;0", emails="7;;7;0", queues="0;;0;0"),
             "OK - 7 tasks wait in 1 queue",
