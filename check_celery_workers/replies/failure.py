@@ -124,15 +124,15 @@ def form_behind(line: str) -> str | None:
     said = line.rstrip()
     if not said.endswith((": OK", ": ERROR")):
         return None
-    before, _, node = said.rpartition(": ")[0].replace("|", " ").rpartition(" ")
-    name, _, server = node.rpartition("->")[2].partition("@")
+    before, _, node = said.rpartition(": ")[0].rpartition(" ")
+    name, _, server = node.partition("@")
     if not name or not server or not before.strip() or before.strip() == "->":
         return None
-    arrow = before.rstrip().endswith("->") or node.startswith("->")
-    return "->" + before[len(before.rstrip()) :] + " " if arrow else ""
+    unspaced = before.rstrip()
+    return f"->{before[len(unspaced) :]} " if unspaced.endswith("->") else ""
 
 
-def reason(lines: Sequence[str], replied: bool = False) -> str:
+def reason(lines: Sequence[str], replied: bool) -> str:
     """Return the line that says best what went wrong, or where replies hide if nobody replied; "" for none."""
     if not replied:
         if any(re.match(_SPREAD_JSON, line) for line in lines):
@@ -209,7 +209,7 @@ def _chains(lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
             ended = ended or is_outermost(frame) or is_of_module(frame)
         elif is_within and line[:1].strip():
             # What it says may begin on the next line.
-            below = next(filter(str.strip, lines[place + 1 : place + 3]), "") if line.rstrip().endswith(":") else ""
+            below = next(filter(None, lines[place + 1 :]), "") if line.rstrip().endswith(":") else ""
             chain.append(f"{line.strip()} {below.strip()}".strip())
             is_within = False
     if chain:

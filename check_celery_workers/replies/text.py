@@ -220,7 +220,7 @@ class TextReader:
             return False
         self._close()
         for node, reply in replies.items():
-            self._add(_JSON, *split_node(node), "ERROR" if "error" in reply else "OK")
+            self._add(_JSON, *split_node(node), "OK")
             if isinstance(reply, dict) and "error" in reply:
                 self._open.replies.note_error(node, reply["error"])
             if reply == []:
@@ -302,5 +302,5 @@ class TextReader:
 
 def _duplicates_in(line: str) -> list[str]:
     """Return the node names in Celery's warning of duplicates, which may stand inside a line of JSON."""
-    names = re.split(r"""["'\\]""", line.partition(_DUPLICATES)[2].partition(": ")[2], maxsplit=1)[0]
+    names = re.split(r"""["'\\]""", line.partition(_DUPLICATES)[2].partition(": ")[2])[0]
     return [name for name in names.removesuffix(".").split(", ") if name]
