@@ -78,6 +78,30 @@ def test_a_traceback_of_a_module_ends_an_output_if_nothing_of_celery_follows_in_
     assert judged("->  w@a: OK\n", LOADING, "\n1 node online.\n") == V_MISSING
 
 
+def test_below_a_traceback_of_a_program_another_output_begins() -> None:
+    failed = traceback(PROGRAMS["celery"], "KeyError: 'BROKER'")
+    assert judged("->  w@a: OK\n", failed, V) == WELL
+    assert judged("->  w@a: OK\n", failed, "\n1 node online.\n") == in_doubt("the output failed", "KeyError: 'BROKER'")
+
+
+def test_below_an_error_an_output_goes_on() -> None:
+    assert judged("->  w@a: OK\nError: gone\n\n1 node online.\n") == V_MISSING
+    assert judged("->  w@a: OK\nError: gone\n->  v@a: OK\n\n2 nodes online.\n") == WELL
+
+
+@pytest.mark.parametrize("line", ["  Error: gone", "  Error: plus tard \u2502 ou jamais"])
+def test_an_indented_error_is_none(line: str) -> None:
+    assert judged(f"{line}\n", W) == judged(W, f"{line}\n") == V_MISSING
+
+
+def test_each_error_is_an_output_of_its_own() -> None:
+    chain = DURING.join(2 * (traceback(PROGRAMS["celery"], "KeyError: 'BROKER'"),))
+    assert judged("Error: the first\n", "Error: the second\n", W) == in_doubt(
+        "one of 3 outputs failed", "Error: the first"
+    )
+    assert judged(chain, "sudo: it failed\n", W) == in_doubt("one of 3 outputs failed", "sudo: it failed")
+
+
 @pytest.mark.parametrize("frame", [pytest.param(frame, id=name) for name, frame in FUNCTIONS.items()])
 def test_a_traceback_that_begins_in_a_function_was_caught(frame: str) -> None:
     caught = traceback(frame, "OSError: [Errno 101] Network is unreachable")
@@ -116,6 +140,19 @@ def test_a_chain_of_tracebacks_is_one_failure(first: str, last: str, link: str) 
     assert judged("->  w@a: OK\n", chain) == in_doubt("the output failed", reason)
 
 
+@pytest.mark.parametrize(
+    "frame", [*(pytest.param(frame, id=name) for name, frame in PROGRAMS.items()), pytest.param(MODULE, id="a module")]
+)
+def test_of_two_tracebacks_the_one_that_ended_its_program_is_the_reason(frame: str) -> None:
+    ended = traceback(frame, "KeyError: 'BROKER'")
+    logged = traceback(FUNCTIONS["a function of a module"], "OSError: gone")
+    for text in (f"{ended}{logged}", f"{logged}{ended}", f"{logged}INFO shop: hello\n{ended}{logged}{logged}"):
+        assert judged(text) == unknown("KeyError: 'BROKER'")
+    # Of two such it is the last one; of those that were only logged, too.
+    assert judged(ended, traceback(frame, "ValueError: 7")) == unknown("ValueError: 7")
+    assert judged(logged, traceback(FUNCTIONS["a method in C"], "ValueError: 7")) == unknown("ValueError: 7")
+
+
 def test_a_chain_that_was_caught_is_none() -> None:
     chain = DURING.join(traceback(frame, "OSError: gone") for frame in FUNCTIONS.values())
     assert judged(W, chain) == V_MISSING
@@ -129,6 +166,13 @@ def test_of_a_chain_that_says_the_same_twice_the_last_is_the_reason() -> None:
         )
     )
     assert judged(chain) == unknown("kombu.exceptions.OperationalError: [Errno 111] Connection refused")
+
+
+def test_of_a_chain_that_names_the_same_file_twice_both_are_the_reason() -> None:
+    first = "FileNotFoundError: [Errno 2] No such file or directory: '/etc/shop.ini'"
+    last = "shop.Invalid: cannot read '/etc/shop.ini'"
+    chain = CAUSE.join((traceback(FUNCTIONS["a function of a module"], first), traceback(PROGRAMS["celery"], last)))
+    assert judged(chain) == unknown(f"{last}, after {first}")
 
 
 @pytest.mark.parametrize(
@@ -313,6 +357,31 @@ def test_an_error_in_a_box_ends_an_output(line: str) -> None:
             id="the exception of the traceback below an error",
         ),
         pytest.param(
+            "Error: \nUnable to load celery application.\nWhile it was loaded:\n"
+            + traceback(FUNCTIONS["a function of a module"], "KeyError: 'BROKER'")
+            + "bye\n",
+            "KeyError: 'BROKER'",
+            id="the exception of the traceback further below an error",
+        ),
+        pytest.param(
+            "Error: it failed\n\n" + traceback(FUNCTIONS["a function of a module"], "KeyError: 'BROKER'") + "bye\n",
+            "KeyError: 'BROKER'",
+            id="the exception of the traceback below an error and an empty line",
+        ),
+        pytest.param(
+            "Error: it failed\n" + traceback(FUNCTIONS["a function of a module"], ""),
+            "Error: it failed",
+            id="an error above a traceback that breaks off",
+        ),
+        pytest.param(
+            traceback(PROGRAMS["celery"], "shop.Invalid:"), "shop.Invalid:", id="an exception that says nothing"
+        ),
+        pytest.param(
+            traceback(PROGRAMS["celery"], "shop.Invalid:\n  no broker is set\n  no backend is set"),
+            "shop.Invalid: no broker is set",
+            id="what an exception says on the next line",
+        ),
+        pytest.param(
             traceback(PROGRAMS["celery"], "KeyError: 'BROKER'") + "sudo: it failed\n", "sudo: it failed", id="sudo"
         ),
         pytest.param(
@@ -334,9 +403,14 @@ def test_an_error_in_a_box_ends_an_output(line: str) -> None:
             id="the last line that is no warning and no advice",
         ),
         pytest.param(
-            "hello\nVM must be running to open SSH connection. Run `vagrant up`\nto start the virtual machine.\n",
+            "hello\nbye\nVM must be running to open SSH connection. Run `vagrant up`\nto start the virtual machine.\n",
             "VM must be running to open SSH connection. Run `vagrant up` to start the virtual machine.",
             id="a sentence on two lines",
+        ),
+        pytest.param(
+            "No broker is set, and there is no default on Mac OS X\nor on Windows.\n",
+            "No broker is set, and there is no default on Mac OS X or on Windows.",
+            id="a sentence on the only two lines",
         ),
         pytest.param(
             "no broker is set\nSee the pages of the documentation about the settings of brokers\nand of results\n",
@@ -369,6 +443,32 @@ def test_an_error_in_a_box_ends_an_output(line: str) -> None:
     ],
 )
 def test_the_order_of_reasons(text: str, reason: str) -> None:
+    assert judged(text) == unknown(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(
+            '{\n  "v@a": {\n    "ok": "pong"\n  }\n}\n',
+            "its JSON is spread over several lines; print each output on one line (jq -c)",
+            id="JSON on several lines",
+        ),
+        *(
+            pytest.param(f"{line}\n", f"other text precedes the replies on their lines: {quoted}", id=name)
+            for name, line, quoted in (
+                ("blanks", "  v@a: OK", "v@a: OK"),
+                ("blanks before an arrow", "  ->  v@a: ERROR", "-> v@a: ERROR"),
+                ("a service of Docker", "status-1  | ->  v@a: ERROR  ", "status-1 ? -> v@a: ERROR"),
+                ("a bar", "| v@a: OK", "? v@a: OK"),
+                ("a log in JSON", '{"log":"-> v@a: OK\\n"}', '{"log":"-> v@a: OK\\n"}'),
+                ("JSON in which > is escaped", r'{"log":"-\u003e  v@a: OK"}', r'{"log":"-\u003e v@a: OK"}'),
+            )
+        ),
+        pytest.param("\u2500\u2500\u2500\n", "no reply in Celery's output", id="nothing but a rule"),
+    ],
+)
+def test_where_nothing_can_be_read_it_says_why(text: str, reason: str) -> None:
     assert judged(text) == unknown(reason)
 
 

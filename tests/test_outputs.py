@@ -55,7 +55,7 @@ W2_MISSING = "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a"
         ),
         pytest.param(older(W1, W2) + "w-1@a: OK\nw-2@a: OK\n\n2 nodes online.\n", id="Celery-4-inspect-and-status"),
         pytest.param(older(W1, W2) + whole(W1, W2), id="the-same-fleet-by-Celery-4-and-5"),
-        pytest.param('{"w-1@a": {"ok": "pong"}}\n' + whole(W1, W2), id="JSON-without-closing-line-and-text"),
+        pytest.param('{"w-1@a": {"ok": "pong"}}\n' + whole(W2), id="JSON-without-closing-line-and-text"),
         pytest.param(
             '{"w-1@a": [{"name": "q", "routing_key": "q"}], "w-2@a": [{"name": "q", "routing_key": "q"}]}\n'
             + "".join(f"->  {node}: OK\n    - empty -\n" for node in (W1, W2))
@@ -104,6 +104,9 @@ def test_all_well(text: str) -> None:
         pytest.param('{"w-1@a": {"ok": "pong"}}', id="JSON-without-an-end"),
         # The closing line counts all replies, so what stands behind other text is none.
         pytest.param("w-1@a: OK\nwarning: mail to w-2@a: OK\n\n1 node online.\n", id="behind-a-warning"),
+        # What stands behind other text and has no node is none.
+        pytest.param("w-1@a: OK\nINFO database: OK\n", id="a-log-says-OK"),
+        pytest.param("w-1@a: OK\nmail to @w-2: OK\n", id="a-log-says-OK-of-a-nickname"),
     ],
 )
 def test_what_is_missing_is_missing(text: str) -> None:
@@ -169,6 +172,8 @@ def test_nobody_replied(text: str) -> None:
         pytest.param(whole(W1) + '{"w-1@a": {"ok": "pong"}, "w-2@', id="cut-JSON-after-a-whole-output"),
         pytest.param("->  w-1@a: OK\n[warning] ->  w-2@a: OK\n\n2 nodes online.\n", id="a-reply-behind-other-text"),
         pytest.param("w-1@a: OK\nwarning: no cachew-2@a: OK\n\n2 nodes online.\n", id="a-reply-behind-a-warning"),
+        pytest.param("w-1@a: OK\nwarning: no cachew-2@a: ERROR\n", id="an-error-behind-a-warning"),
+        pytest.param(older(W1) + "warning: no cache-> w-2@a: OK\n", id="a-reply-of-Celery-4-behind-a-warning"),
     ],
 )
 def test_a_text_that_is_not_whole_does_not_let_judge_who_is_missing(text: str) -> None:
@@ -265,7 +270,7 @@ WARNING_LINE = "/srv/control.py:96: DuplicateNodenameWarning: Received multiple 
         pytest.param(f"{WARNING_LINE} name: w-1@a.\n{whole(W1, W2)}", [W1], id="the-warning"),
         pytest.param(f"{whole(W1, W2)}{WARNING_LINE} names: w-1@a, w-2@a.\n", [W1, W2], id="the-warning-of-two"),
         pytest.param(
-            json.dumps({"level": "WARNING", "message": f"{WARNING_LINE} name: w-1@a."}) + "\n" + whole(W1, W2),
+            json.dumps({"message": f"{WARNING_LINE} name: w-1@a.", "level": "WARNING"}) + "\n" + whole(W1, W2),
             [W1],
             id="the-warning-in-JSON",
         ),
@@ -683,6 +688,12 @@ def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -
 )
 def test_a_line_without_an_arrow_is_no_reply_where_others_have_one(text: str, outcome: Outcome) -> None:
     assert check(*BOTH, text=text) == outcome
+
+
+def test_json_that_breaks_off_was_passed_over() -> None:
+    broken = '{"w-1@a": {"ok": "pong"}, "w-2@'
+    findings = check(*BOTH, "-vv", text=whole(W1, W2) + broken).findings
+    assert findings[-1] == f"Passed over in Celery's output: {broken}"
 
 
 def test_what_is_taken_back_was_passed_over() -> None:
