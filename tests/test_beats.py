@@ -949,6 +949,14 @@ def test_ping_fails(celery: Celery) -> None:
 
 
 @commands
+def test_ping_ends_badly_before_the_beat_has_answered(celery: Celery) -> None:
+    reason = "sh ended with exit status 3, 0 of 1 beat had replied to inspect ping, no reply from celerybeat@a"
+    assert check(*BOTH, *celery.command(active_queues=ONE, ping=f"{says(pong('w@a'))}; exit 3")) == told(
+        f"UNKNOWN - {reason}", "Beat celerybeat@a had not replied"
+    )
+
+
+@commands
 def test_ping_fails_and_what_is_certain_and_critical_stands(celery: Celery) -> None:
     outcome = check(*BOTH, "v@a", *celery.command(active_queues=ONE, ping=BROKEN)).timeless
     assert outcome == told(
