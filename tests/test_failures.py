@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata, run
+from running import CRITICAL, OK, UNKNOWN, Outcome, check, perfdata
 
 V, W = "->  v@a: OK\n\n1 node online.\n", "->  w@a: OK\n\n1 node online.\n"
 V_MISSING = Outcome(
@@ -196,7 +196,7 @@ def test_noise_at_the_exit_is_no_failure(noise: str) -> None:
 @pytest.mark.usefixtures("nothing_is_left_running")
 def test_behind_a_closed_output_of_a_command_that_ended_well_a_traceback_is_noise() -> None:
     def command(text: str, status: int) -> Outcome:
-        return run("v@a", "w@a", "--", "sh", "-c", 'printf "%s" "$0"; exit "$1"', text, str(status)).timeless
+        return check("v@a", "w@a", "--", "sh", "-c", 'printf "%s" "$0"; exit "$1"', text, str(status)).timeless
 
     numbers = perfdata(missing="1;;0;0;2", online="1;;;0", time="0.5s;;;0")
     assert command(W + LOADING, 0) == Outcome(

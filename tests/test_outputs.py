@@ -106,6 +106,8 @@ def test_all_well(text: str) -> None:
         pytest.param("w-1@a: OK\nwarning: mail to w-2@a: OK\n\n1 node online.\n", id="behind-a-warning"),
         # What stands behind other text and has no node is none.
         pytest.param("w-1@a: OK\nINFO database: OK\n", id="a-log-says-OK"),
+        pytest.param("->  w-1@a: OK\n->  log: w-2@a: OK\n\n1 node online.\n", id="a-log-behind-an-arrow"),
+        pytest.param("->  log: w-2@a: OK\n->  w-1@a: OK\n\n1 node online.\n", id="a-log-behind-the-first-arrow"),
         pytest.param("w-1@a: OK\nmail to @w-2: OK\n", id="a-log-says-OK-of-a-nickname"),
     ],
 )
@@ -168,6 +170,7 @@ def test_nobody_replied(text: str) -> None:
         pytest.param(whole(W1, W2).replace(REPLY.format(W2), ""), id="more-nodes-claimed-than-read"),
         pytest.param(whole(W1) + REPLY.format(W1), id="the-second-of-two-is-cut"),
         pytest.param("w-1@a: OK\n\n1 node onl", id="cut-inside-the-closing-line"),
+        pytest.param(NOBODY + "->  w-", id="the-second-of-two-is-cut-inside-its-first-reply"),
         pytest.param('{"w-1@a": {"ok": "pong"}, "w-2@', id="cut-JSON"),
         pytest.param(whole(W1) + '{"w-1@a": {"ok": "pong"}, "w-2@', id="cut-JSON-after-a-whole-output"),
         pytest.param("->  w-1@a: OK\n[warning] ->  w-2@a: OK\n\n2 nodes online.\n", id="a-reply-behind-other-text"),
@@ -593,6 +596,14 @@ def test_the_outputs_are_counted() -> None:
     assert check("w-1..1@a", text=text).headline == "CELERY WORKERS UNKNOWN - 2 of 3 outputs: no nodes replied"
 
 
+@pytest.mark.parametrize("blank", ["\n", " \n\n", "\r\n"])
+def test_blank_lines_are_an_empty_text(blank: str) -> None:
+    outcome = check(*BOTH, text=blank)
+    assert outcome == check(*BOTH, text="")
+    headline = "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a, Celery's output was empty"
+    assert (outcome.headline, outcome.code) == (headline, CRITICAL)
+
+
 CLOSED = "\n1 node online.\n"
 
 
@@ -688,6 +699,20 @@ def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -
 )
 def test_a_line_without_an_arrow_is_no_reply_where_others_have_one(text: str, outcome: Outcome) -> None:
     assert check(*BOTH, text=text) == outcome
+
+
+def test_whose_tasks_break_off_may_have_more_though_nobody_is_missing() -> None:
+    text = older(W1, body=TASK)
+    assert check("w-1..1@a", text=f"{text}/srv/shop/settings.py:1: Warning: it is late\n").code == OK
+    for cut in ("/srv/shop/settings.py:1: Warn", TASK[:-20]):
+        assert check("w-1..1@a", text=text + cut) == Outcome(
+            "CELERY WORKERS UNKNOWN - Celery's output is cut: its last line breaks off, 1 of 1 worker had replied\n",
+            UNKNOWN,
+        )
+
+
+def test_the_last_reply_of_several_needs_no_end() -> None:
+    assert check("w-1..3@a", text="w-1@a: OK\nw-2@a: OK") == one_missing("w-3@a", 3)
 
 
 def test_json_that_breaks_off_was_passed_over() -> None:

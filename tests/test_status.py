@@ -28,7 +28,7 @@ def inquire(*texts: Sequence[str], whole: bool = True) -> Inquiry:
         for piece in pieces:
             reader.feed(piece)
     inquiry = Inquiry()
-    inquiry.add(None, [reader.finish(whole=whole) for reader in readers])
+    inquiry.add(None, [reader.finish(None, whole, ended_well=False) for reader in readers])
     return inquiry
 
 
@@ -52,7 +52,7 @@ def test_a_line_of_a_log_before_the_first_arrow_is_no_reply_and_makes_nothing_en
     assert awaited.missing == 0
     reader.feed("->  v@a: OK\n")
     assert awaited.missing == 1
-    (output,) = reader.finish().outputs
+    (output,) = reader.finish(None, whole=True, ended_well=False).outputs
     assert output.replies.nodes() == {"v@a"}
 
 

@@ -471,6 +471,17 @@ def test_the_deadline_names_who_was_silent(celery: Celery) -> None:
 
 
 @commands
+def test_who_was_silent_to_the_second_question_is_named_where_that_ends_badly(celery: Celery) -> None:
+    command = celery.command(celery.prints(QUEUES), f"{celery.prints(active({'w-1@a': []}))}; exit 3")
+    outcome = check(*BOTH, *LIMIT, "--settle", "0", *command)
+    assert outcome.code == UNKNOWN
+    assert outcome.headline == (
+        "CELERY WORKERS UNKNOWN - sh ended with exit status 3, 1 of 2 workers had replied to inspect active, "
+        "no reply from w-2@a"
+    )
+
+
+@commands
 @pytest.mark.waiting
 def test_the_deadline_names_who_was_silent_to_the_second_question(celery: Celery) -> None:
     second = f"{celery.prints(active({'w-1@a': []}).partition(chr(10) * 2)[0] + chr(10))}; sleep 100"

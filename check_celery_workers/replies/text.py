@@ -83,7 +83,7 @@ class TextReader:
         if "\r" in text:
             text = text.replace("\r", "\n")
         self._is_blank = self._is_blank and (not text or text.isspace())
-        self._unended = "" if text.endswith("\n") else text.rpartition("\n")[2]
+        self._unended = text.rpartition("\n")[2]
         groups, form, latest = self._open.replies.groups, not self._awaited and self._open.form, None
         for arrow, name, at_server, verdict, other in _find_lines(text):
             if verdict == "OK" and arrow == form:
@@ -115,7 +115,7 @@ class TextReader:
         """Whether every output by now has come to its end."""
         return self._is_closed and not self._open
 
-    def finish(self, failure: SourceError | None = None, whole: bool = True, ended_well: bool = False) -> Text:
+    def finish(self, failure: SourceError | None, whole: bool, ended_well: bool) -> Text:
         """Return the text, which has ended.
 
         failure: how its source failed; whole: it is known from elsewhere that nothing is missing at its end

@@ -107,7 +107,9 @@ def test_both_ways_come_to_the_same_verdict(
         answers.add({node: answer})
     reader.feed(printed(said))
     over_broker = Text([answers.output()], None, (), is_blank=False)
-    assert verdict(options, (question, over_broker)) == verdict(options, (question, reader.finish()))
+    assert verdict(options, (question, over_broker)) == verdict(
+        options, (question, reader.finish(None, whole=True, ended_well=False))
+    )
 
 
 @examples(100)

@@ -60,7 +60,7 @@ def test_what_is_still_awaited_is_what_is_missing(
         text += f"{node}: OK\n"
         reader, inquiry = TextReader(), Inquiry()
         reader.feed(text)
-        inquiry.add(None, [reader.finish()])
+        inquiry.add(None, [reader.finish(None, whole=True, ended_well=False)])
         assert awaited.missing == compare(Comparison(inventory, inquiry)).count("missing")
 
 

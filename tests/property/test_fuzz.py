@@ -240,7 +240,7 @@ def read(pieces: list[bytes]) -> tuple[object, ...]:
     for piece in pieces:
         reader.feed(lines.feed(piece))
     reader.feed(lines.rest())
-    text = reader.finish(whole=False)
+    text = reader.finish(None, whole=False, ended_well=False)
     inquiry = Inquiry()
     inquiry.add(None, [text])
     replies = inquiry.replies
