@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from processes import MARK, started_with, wait_for
-from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, at_the_timeout, interruptible, perfdata, run
+from running import CRITICAL, OK, PLUGIN, UNKNOWN, Outcome, at_the_timeout, check, interruptible, perfdata, run
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
@@ -78,7 +78,8 @@ def test_no_replies_are_not_a_failure_but_all_missing() -> None:
 def test_a_command_that_says_nothing_is_unknown(script: str) -> None:
     reason = "sh said nothing, and Celery always says something"
     for arguments in (["w-1..2@a"], ["w-*@a=0..5"], ["--baseline"]):
-        assert command(script, *arguments) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+        outcome = Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+        assert command(script, *arguments) == check(*arguments, "--", "sh", "-c", script) == outcome
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,9 @@ WARNING_LINE = "/srv/control.py:96: DuplicateNodenameWarning: Received multiple 
     ("text", "duplicates"),
     [
         pytest.param(whole(W1, W1, W2).replace("3 nodes", "2 nodes"), [W1], id="twice-in-one-output"),
+        pytest.param(
+            older(W1, W1, W2).replace("-> ", "->  ") + "\n2 nodes online.\n", [W1], id="twice-in-one-output-of-inspect"
+        ),
         pytest.param("w-1@a: OK\nw-1@a: OK\nw-2@a: OK\n\n2 nodes online.\n", [W1], id="twice-in-Celery-4-status"),
         pytest.param("w-1@a: OK\nw-2@a: OK\nw-01@a: OK\n\n3 nodes online.\n", [W1], id="two-spellings"),
         pytest.param(f"{WARNING_LINE} name: w-1@a.\n{whole(W1, W2)}", [W1], id="the-warning"),
@@ -711,6 +714,47 @@ def test_whose_tasks_break_off_may_have_more_though_nobody_is_missing() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(
+            older(W1, W2, body=QUEUE.format("celery")) + QUEUE.format("mail")[:-20],
+            "its last line breaks off",
+            id="in-a-queue",
+        ),
+        pytest.param(
+            "->  w-1@a: OK\n        pong\n->  w-2@a: OK\n",
+            "its closing line is missing (a timeout or a filter?)",
+            id="before-it-begins",
+        ),
+        pytest.param(
+            "->  w-1@a: OK\n        pong\n->  w-2@a: OK\n\n",
+            "its closing line is missing (a timeout or a filter?)",
+            id="before-it-begins-with-an-empty-line",
+        ),
+    ],
+)
+def test_what_the_last_worker_says_may_be_cut_though_nobody_is_missing(text: str, problem: str) -> None:
+    assert check(*BOTH, text=text) == Outcome(
+        f"CELERY WORKERS UNKNOWN - Celery's output is cut: {problem}, 2 of 2 workers had replied\n", UNKNOWN
+    )
+
+
+@pytest.mark.usefixtures("nothing_is_left_running")
+def test_what_was_asked_is_known_from_the_command() -> None:
+    script = ["--", "sh", "-c", 'printf %s "$0"', older(W1, W2, body="    - empty -\n"), "inspect"]
+    queues = check(*BOTH, *script, "active_queues")
+    assert queues.headline == "CELERY WORKERS CRITICAL - 2 workers malfunctioning: w-1@a, w-2@a"
+    assert check(*BOTH, *script, "active").headline == WELL
+
+
+def test_a_failure_is_no_answer_where_nobody_need_be_there() -> None:
+    assert check("w-*@a=0..2", text=NOBODY).headline == "CELERY WORKERS OK - 0 workers online on 0 servers"
+    assert check("w-*@a=0..2", text=f"Error: gone\n{NOBODY}") == Outcome(
+        "CELERY WORKERS UNKNOWN - Error: gone\n", UNKNOWN
+    )
+
+
 def test_the_last_reply_of_several_needs_no_end() -> None:
     assert check("w-1..3@a", text="w-1@a: OK\nw-2@a: OK") == one_missing("w-3@a", 3)
 
@@ -723,8 +767,9 @@ def test_json_that_breaks_off_was_passed_over() -> None:
 
 def test_what_is_taken_back_was_passed_over() -> None:
     for verdict in ("OK", "ERROR"):
-        findings = check(*BOTH, "-vv", text=f"w-2@a: {verdict}\n{whole(W1)}").findings
-        assert findings[-1] == f"Passed over in Celery's output: w-2@a: {verdict}"
+        for text in (f"w-2@a: {verdict}\n{whole(W1)}", f"{REPLY.format(W1)}w-2@a: {verdict}\n{CLOSED}"):
+            findings = check(*BOTH, "-vv", text=text).findings
+            assert findings[-1] == f"Passed over in Celery's output: w-2@a: {verdict}"
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")
