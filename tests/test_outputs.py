@@ -643,6 +643,7 @@ def not_whole(problem: str, node: str, expected: int = 2) -> Outcome:
         pytest.param(
             REPLY.format(W1) + REPLY.format(W2) + CLOSED + REPLY.format(W1) + 2 * CLOSED, all_well(2), id="three-ask"
         ),
+        pytest.param(3 * REPLY.format(W1) + 3 * CLOSED, one_missing(W2), id="three-ask-the-same-worker"),
         pytest.param("w-1@a: OK\nw-2@a: OK\n" + 2 * CLOSED, all_well(2), id="two-of-Celery-4"),
         pytest.param(REPLY.format(W1) + REPLY.format(W1) + 2 * CLOSED, one_missing(W2), id="one-is-missing"),
         pytest.param(
