@@ -202,6 +202,12 @@ def test_a_child_that_holds_a_text_open_that_is_never_whole() -> None:
     assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker w-2@a had not replied\n", UNKNOWN)
 
 
+def test_a_child_that_holds_a_text_open_in_which_nobody_replied_is_not_waited_for() -> None:
+    outcome = command("echo 'Error: No nodes replied within time constraint'; sleep 1000 & exit 69", "w-1..2@a")
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a"
+    assert outcome.code == CRITICAL
+
+
 def test_a_flood_of_100_mb_is_read_and_does_not_hide_the_answers() -> None:
     noise = f"yes '{'of no interest ' * 50}' | head -c 100000000; echo"
     script = f"{{ {noise}; }} & {{ {noise}; }} >&2 & wait; {BOTH}"

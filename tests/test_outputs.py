@@ -736,9 +736,10 @@ def test_whose_tasks_break_off_may_have_more_though_nobody_is_missing() -> None:
     ],
 )
 def test_what_the_last_worker_says_may_be_cut_though_nobody_is_missing(text: str, problem: str) -> None:
-    assert check(*BOTH, text=text) == Outcome(
+    outcome = Outcome(
         f"CELERY WORKERS UNKNOWN - Celery's output is cut: {problem}, 2 of 2 workers had replied\n", UNKNOWN
     )
+    assert check(*BOTH, text=text) == check(*BOTH, "--", "printf", "%s", text) == outcome
 
 
 @pytest.mark.usefixtures("nothing_is_left_running")
