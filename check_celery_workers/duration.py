@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import dropwhile, islice
 
 from check_celery_workers.node import printable
 
@@ -31,5 +32,5 @@ def duration(seconds: float) -> str:
     """Return a duration in its two largest units: "3 h 12 min"."""
     whole = int(seconds)
     units = ((whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
-    first = next((place for place, (value, _) in enumerate(units) if value), 3)
-    return " ".join(f"{value} {unit}" for value, unit in units[first : first + 2] if value) or "0 s"
+    largest = islice(dropwhile(lambda unit: not unit[0], units), 2)
+    return " ".join(f"{value} {unit}" for value, unit in largest if value) or "0 s"

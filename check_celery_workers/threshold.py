@@ -18,31 +18,30 @@ class Threshold:
     """A Nagios range, `[@]start:end`; with a trailing %, its numbers are percent of the metric's maximum."""
 
     def __init__(self, text: str) -> None:
-        self._text = text.removesuffix("%")
-        self._percent = text != self._text
+        self._text = text
 
     def __str__(self) -> str:
-        return self._text + "%" * self._percent
+        return self._text
 
     @classmethod
-    def parse(cls, text: str, percent: bool) -> Threshold:
+    def parse(cls, text: str, percent: bool = False) -> Threshold:
         """Return the threshold that a user wrote; `percent`: it may end in %. Raises ValueError if it is no range."""
-        if not re.fullmatch(_RANGE, text.removesuffix("%") if percent else text):
+        numbers = text.removesuffix("%") if percent else text
+        if not re.fullmatch(_RANGE, numbers):
             raise ValueError(f"{printable(text)!r} is not a range; write [@]start:end such as 2, 10: or ~:")
-        threshold = cls(text)
         # Raises if its start is over its end.
-        threshold.range_of(100)
-        return threshold
+        Range(numbers)
+        return cls(text)
 
     def alerts_at(self, number: int) -> bool:
         """Return whether this number, of which there is no maximum, is outside of the range."""
-        return not self.range_of(0).match(number)
+        return not Range(self._text).match(number)
 
     def range_of(self, most: int) -> Range:
         """Return the range in absolute numbers; percent are percent of `most`, exactly."""
         text = self._text
-        if self._percent:
-            text = re.sub(_NUMBER, lambda number: _percent_of(number[0], most), text)
+        if text.endswith("%"):
+            text = re.sub(_NUMBER, lambda number: _percent_of(number[0], most), text[:-1])
         # As a string: nagiosplugin takes the number 0 for no threshold.
         return Range(text)
 

@@ -63,7 +63,7 @@ class Awaited:
         """Note something that a node listed: the name of a queue counts, unless the node does not."""
         if not self._consumers or (self._inventory.ignores(node) and not self._inventory.may_expect(node)):
             return
-        for name in {item, getattr(item, "known_as", item)}:
+        for name in {item, getattr(item, "known_as", None)}:
             if name in self._consumers:
                 self._consumers[name].add(node)
 

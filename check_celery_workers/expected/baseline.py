@@ -21,8 +21,8 @@ _BEFORE = "# before: "
 def baseline(
     groups: Mapping[Group, Iterable[str]],
     queues: Mapping[str, Iterable[str]],
-    beats: Iterable[str] = (),
-    watches: bool = False,
+    beats: Iterable[str],
+    watches: bool,
 ) -> list[str]:
     """Return the lines that expect exactly these workers and beats, and of each queue as many consumers or more.
 
@@ -61,7 +61,7 @@ def renewed(lines: Iterable[str], before: Iterable[str]) -> list[str]:
     for line in filter(None, map(str.strip, before)):
         if line.startswith(_BEFORE) or line in new:
             continue
-        word = line.split(maxsplit=1)[0]
+        word = line.split()[0]
         kept = comments if line.startswith("#") else chosen if word in _CHOSEN else gone
         kept.append(line)
     if any(line.startswith("stall-limit") for line in chosen):

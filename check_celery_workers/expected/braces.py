@@ -27,25 +27,22 @@ def expand(text: str, most: int, mark: str) -> list[str]:
                     raise WrongError("its braces hold neither .. nor a comma, or are not closed", "{1..4} or {a,b}")
                 return texts
             before, after = one[: braces.start()], one[braces.end() :]
-            for word in _words(braces, most):
+            for word in _words(braces):
                 expanded.append(f"{before}{word}{mark}{after}")
                 if len(expanded) > most:
                     raise WrongError(f"its braces stand for more than {most:,} workers", "fewer")
         texts = expanded
 
 
-def _words(braces: re.Match[str], most: int) -> Iterator[str]:
+def _words(braces: re.Match[str]) -> Iterator[str]:
     first, last, step, listed = braces.groups()
     if listed is not None:
         yield from listed.split(",")
         return
     by = max(1, int(step or 1))
     if re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last):
-        start, stop = int(first), int(last)
-        if abs(stop - start) // by >= most:
-            raise WrongError(f"its braces stand for more than {most:,} workers", "fewer")
-        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
-        texts = (str(number).zfill(width) for number in _range(start, stop, by))
+        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 1
+        texts = (str(number).zfill(width) for number in _range(int(first), int(last), by))
     elif len(first) == len(last) == 1 and (first + last).isalpha():
         texts = (chr(code) for code in _range(ord(first), ord(last), by))
     else:

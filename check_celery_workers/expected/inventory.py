@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _COMMENT = r"(?:^|\s)#.*"
+_NO_RANGES = Backlog("")
 
 
 class Inventory:
@@ -135,7 +136,7 @@ class Inventory:
 
     def backlog_of(self, queue: str) -> Backlog:
         """Return how many messages may wait in this queue."""
-        return self.backlogs.get(queue, Backlog(queue)).or_else(self.backlogs.get("", Backlog("")))
+        return self.backlogs.get(queue, _NO_RANGES).or_else(self.backlogs.get("", _NO_RANGES))
 
     def names_queue(self, queue: str) -> bool:
         """Return whether an option is about this very queue."""
@@ -229,10 +230,10 @@ class Inventory:
             self.size += 0 if expected.what == "queue" else expected.low
 
     def _add_backlog(self, backlog: Backlog, in_file: bool) -> None:
-        known = self.backlogs.get(backlog.name, Backlog(backlog.name))
+        known = self.backlogs.get(backlog.name, _NO_RANGES)
         if (known.warning and backlog.warning) or (known.critical and backlog.critical):
             raise WrongError("the backlog is given twice", "it once")
-        self.backlogs[backlog.name] = known.or_else(backlog)
+        self.backlogs[backlog.name] = backlog.or_else(known)
         if not in_file:
             self.asks_for_lengths = True
 

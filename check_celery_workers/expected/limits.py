@@ -153,7 +153,7 @@ def parse_backlog(text: str, severity: str) -> Backlog:
     if equals and not name:
         raise WrongError("NAME is empty", "RANGE or NAME=RANGE")
     try:
-        return Backlog(name, **{severity: Threshold.parse(limit, percent=False)})
+        return Backlog(name, **{severity: Threshold.parse(limit)})
     except ValueError:
         raise WrongError("its RANGE cannot be read", "RANGE or NAME=RANGE, such as 1000 or emails=100") from None
 
@@ -163,7 +163,7 @@ def parse_backlog_line(text: str) -> Backlog:
     name, _, limits = text.rpartition("=")
     warning, _, critical = limits.partition("/")
     try:
-        ranges = [Threshold.parse(limit, percent=False) if limit else None for limit in (warning, critical)]
+        ranges = [Threshold.parse(limit) if limit else None for limit in (warning, critical)]
     except ValueError:
         ranges = []
     if not name or not any(ranges):

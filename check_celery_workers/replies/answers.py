@@ -60,7 +60,7 @@ class Answers:
         """Return the output, now that nothing more is awaited."""
         if not self._output:
             return Output(Output.NOBODY)
-        self._output.close(self.question, self.question, whole=True)
+        self._output.close(self.question)
         return self._output
 
     def _add(self, node: str, reply: object, seen: set[str]) -> str:
@@ -72,6 +72,7 @@ class Answers:
             # It was asked again, and what it says now holds.
             output.bodies.pop(node, None)
             output.empty.discard(node)
+            output.unread.discard(node)
         seen.add(node)
         self.nodes.add(node)
         output.replies.groups.setdefault(group, set()).add(digits)
@@ -99,7 +100,6 @@ class Answers:
     def _hold(self, node: str, item: Item | None) -> str:
         """Add what a node listed, None: it cannot be read; return it in words."""
         if item is None:
-            self._output.bodies.setdefault(node, None)
             self._output.unread.add(node)
             return "    * ...\n"
         self._output.hold(node, item)
@@ -110,7 +110,9 @@ class Answers:
 
 
 def _is_node(name: object) -> bool:
-    own, _, server = name.partition("@") if isinstance(name, str) else ("", "", "")
+    if not isinstance(name, str):
+        return False
+    own, _, server = name.partition("@")
     return bool(own and server)
 
 

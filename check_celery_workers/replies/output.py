@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from check_celery_workers.node import Group, node_name, split_node
 from check_celery_workers.replies.item import Item, Queue, Task
-from check_celery_workers.replies.question import ACTIVE_QUEUES, LENGTHS, QUESTIONS, Question
+from check_celery_workers.replies.question import ACTIVE_QUEUES, QUESTIONS, Question
 
 # What Celery 5 puts before a node.
 ARROW_5 = "->  "
@@ -124,10 +124,10 @@ class Replies:
 class Output:
     """What Celery said when it was asked once: a question, replies, and an end."""
 
-    # Without a closing line, as `inspect` of 3.1 and 4.x has none; with it; nobody replied; failed; a part is missing.
-    OPEN, CLOSED, NOBODY, FAILED, CUT = range(5)
+    # How it ended: as it should; nobody replied; it failed; a part is missing.
+    WELL, NOBODY, FAILED, CUT = range(4)
 
-    def __init__(self, end: int = OPEN) -> None:
+    def __init__(self, end: int = WELL) -> None:
         self.question: Question | None = None
         self.replies = Replies()
         self.end = end
@@ -144,8 +144,7 @@ class Output:
     @classmethod
     def of_lengths(cls, lengths: Mapping[str, int | None]) -> Output:
         """Return what the broker said of its queues, see Replies."""
-        output = cls(cls.CLOSED)
-        output.question = LENGTHS
+        output = cls()
         output.replies.lengths.update(lengths)
         return output
 
@@ -174,7 +173,13 @@ class Output:
         """Return all that was listed."""
         return [item for body in self.bodies.values() for item in body or ()]
 
-    def close(self, asked: Question | None, assumed: Question, claimed: int | None = None, whole: bool = False) -> None:
+    def close(
+        self,
+        asked: Question | None,
+        assumed: Question | None = None,
+        claimed: int | None = None,
+        whole: bool = False,
+    ) -> None:
         """Note that nothing more comes, and what that makes of it.
 
         asked: what Celery was asked, if known; assumed: what else, if nobody lists anything
@@ -200,11 +205,10 @@ class Output:
         elif claimed is None and count and self.form == ARROW_5 and not (whole or self.has_error):
             self.doubt("its closing line is missing (a timeout or a filter?)", at_end=True)
         failed = self.has_error and (claimed is None or claimed < count)
-        closed = self.OPEN if claimed is None else self.CLOSED
-        self.end = self.FAILED if failed else self.CUT if self.problem else closed
+        self.end = self.FAILED if failed else self.CUT if self.problem else self.WELL
         self.hides = self.hides and self.end == self.CUT
 
-    def _shown(self, assumed: Question) -> Question | None:
+    def _shown(self, assumed: Question | None) -> Question | None:
         """Return the question that what is listed shows, what is assumed where everybody listed nothing."""
         shown = {Question.answered_by(item) for item in self.items()}
         nothing = assumed if not shown and [] in self.bodies.values() else None
