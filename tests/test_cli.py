@@ -256,11 +256,11 @@ def test_verbose_says_where_each_worker_is_numbered_from() -> None:
 
 
 def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
-    nodes = ["w-7@a", "w-3@a", "w-2@a", "v@a", *(f"{letter * 300}@b" for letter in "uvwx")]
+    nodes = ["v10@a", "w-7@a", "w-3@a", "w-2@a", "v9@a", "v@a", *(f"{letter * 300}@b" for letter in "uvwx")]
     lines = check("w-7@a", "-v", "--unexpected-warning", "9", text="".join(f"{node}: OK\n" for node in nodes)).findings
     listed = ", ".join(f"{letter * 300}@b" for letter in "uvwx")
     assert lines[-2:] == [
-        "Online on a: 4 workers, v@a, w-2..3@a, w-7@a",
+        "Online on a: 6 workers, v9@a, v10@a, v@a, w-2..3@a, w-7@a",
         f"Online on b: 4 workers, {listed[:997]}...",
     ]
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, run
 
+from check_celery_workers.expected.braces import expand
+from check_celery_workers.expected.mistakes import WrongError
+
 
 def online(*nodes: str) -> str:
     """Return what `celery status` of Celery 5 prints."""
@@ -301,6 +304,9 @@ BRACES = {
     "worker-{2,4}@a": ["worker-2@a", "worker-4@a"],
     "worker-2@app{1..2}": ["worker-1@app1", "worker-2@app1", "worker-1@app2", "worker-2@app2"],
     "worker-3..4@{x,y}": ["worker-3@x", "worker-4@x", "worker-3@y", "worker-4@y"],
+    "w{1..5..2}@a": ["w1@a", "w3@a", "w5@a"],
+    "w{5..1..2}@a": ["w1@a", "w3@a", "w5@a"],
+    "w{a..f..3}@a": ["wa@a", "wd@a"],
     "{a,b}-2@h": ["a-1@h", "a-2@h", "b-1@h", "b-2@h"],
     "celery@web{1..2}-{x,y}.example.com": [f"celery@web{n}-{c}.example.com" for n in (1, 2) for c in "xy"],
     "w{1..1}@a": ["w1@a"],
@@ -323,6 +329,13 @@ def test_braces(tmp_path: Path, expected: str, nodes: list[str]) -> None:
     file.write_text(f"{expected}  # all of them\n")
     assert check("-f", str(file), text=online(*nodes)) == well
     assert check("-e", expected, text=online(*nodes)) == well
+
+
+RIGHT_FORMS = {
+    "it compares": "PATTERN=MIN.., PATTERN=0..MAX",
+    "a range in brackets needs braces": "{FIRST..LAST}",
+    "an address in brackets is a pattern": "[[] for [, and =1 behind it",
+}
 
 
 @pytest.mark.parametrize(
@@ -356,9 +369,10 @@ def test_forms_of_other_programs_are_refused(expected: str, problem: str, tmp_pa
     assert check(expected, text=text).output == f"CELERY WORKERS UNKNOWN - EXPECTED {expected}: {problem}\n"
     file = tmp_path / "expected"
     file.write_text(f"{expected}\n", encoding="utf-8")
-    outcome = check("-f", str(file), text=text)
-    assert outcome.output.startswith(f"CELERY WORKERS UNKNOWN - {file}:1: ")
-    assert expected not in outcome.output
+    # Of a line of a file nothing is repeated.
+    what, _, right = problem.partition("; write ")
+    reason = f"{file}:1: {what}; write {RIGHT_FORMS.get(what, right)}"
+    assert check("-f", str(file), text=text) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
 
 
 @pytest.mark.parametrize("expected", ["w@a[1-3]=3", "w@[a-c][123]=3", "w@a[1,2-3]=3", "w@a[12]=3", "w@a[0-9][0-9]=3"])
@@ -591,6 +605,12 @@ def test_what_else_is_typed_first_is_named(expected: str, message: str) -> None:
     assert check(expected) == Outcome(f"CELERY WORKERS UNKNOWN - {message}\n", UNKNOWN)
 
 
+def test_braces_may_stand_for_as_many_workers_as_a_check_takes() -> None:
+    assert expand("w{8..10}@{a,b}", 6, "") == [f"w{number}@{server}" for number in (8, 9, 10) for server in "ab"]
+    with pytest.raises(WrongError, match="its braces stand for more than 5 workers; write fewer"):
+        expand("w{8..10}@{a,b}", 5, "")
+
+
 def test_braces_take_letters() -> None:
     assert check("w{a..c}@h", text="wa@h: OK\nwb@h: OK\nwc@h: OK\n\n3 nodes online.\n").code == OK
 
@@ -618,6 +638,13 @@ def test_braces_take_letters() -> None:
             "w-1234..1234@a for exactly w-4@a and w-1234@a, w-1234..1234@a for the one worker of that name, or let "
             "--baseline write it",
             id="a number beyond words",
+        ),
+        pytest.param(
+            "w-9@a w-11@a",
+            "EXPECTED w-11@a: it means 11 workers and overlaps what is expected already; write w-9..9@a and "
+            "w-11..11@a for exactly w-9@a and w-11@a, w-11..11@a for the one worker of that name, or let "
+            "--baseline write it",
+            id="the first number beyond words",
         ),
     ],
 )

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from running import CRITICAL, OK, UNKNOWN, Outcome, check
 
+from check_celery_workers.expected.baseline import baseline
+
 ONE_EACH = (
     "write one EXPECTED per argument or line: NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
 )
@@ -244,13 +246,19 @@ def test_a_baseline_creates_the_file(tmp_path: Path) -> None:
 
 def test_a_baseline_leaves_alone_what_it_does_not_write_and_names_what_is_no_more(tmp_path: Path) -> None:
     file = tmp_path / "list"
-    chosen = "backlog emails=1000\nstall-limit 1m\nstarted-after /srv/shop\n"
-    file.write_text(f"# Of the shop.\nw-1..4@a\nqueue emails=2..\n{chosen}# before: w-9@a\n\n")
+    chosen = "backlog emails=1000  # Ann knows\nstall-limit 1m\nstarted-after /srv/shop\n"
+    file.write_text(f"# before: w-9@a\n# Of the shop.\nw-1..4@a\nqueue emails=2..\n{chosen}# before: v@a\n\n")
     said = Outcome(f"# Of the shop.\nw-1..2@a\n{chosen}# before: w-1..4@a\n# before: queue emails=2..\n", OK)
     assert check("--baseline", str(file), text=TEXT) == said
     assert file.read_text() == said.output
     file.write_text("w-1..2@a\n")
     assert check("--baseline", str(file), text=TEXT) == LIST
+
+
+def test_where_workers_can_be_watched_a_baseline_has_a_stall_limit() -> None:
+    workers, beats = {("w", "@a"): {"1"}}, {"celerybeat@a"}
+    assert baseline(workers, {}, beats, watches=True) == ["w-1..1@a", "beat celerybeat@a", "stall-limit 15s"]
+    assert baseline({}, {}, beats, watches=True) == ["beat celerybeat@a"]
 
 
 def test_a_baseline_replaces_what_a_link_leads_to_and_leaves_its_mode(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_any_node_name_is_read(node: str) -> None:
         pytest.param('{"w-1@a": "pong"}', id="JSON with a string as the reply"),
         pytest.param('{"level": "info", "user@host": {}}', id="JSON of a log with an address as key"),
         pytest.param('{"message": "w-1@a: OK"}', id="JSON of a log with an answer as message"),
+        pytest.param('{"@w@a": {"ok": "pong"}}', id="JSON with a node whose NAME is empty"),
         pytest.param("{}", id="an empty JSON object"),
         pytest.param("[]", id="an empty JSON list"),
         pytest.param("* {'name': 'celery'}", id="a queue of no node"),

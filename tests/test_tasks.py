@@ -273,6 +273,12 @@ def test_a_wrong_limit(value: str) -> None:
     assert "--task-limit" in outcome.headline
 
 
+def test_a_reply_behind_other_text_hides_nothing_of_the_worker_above() -> None:
+    text = f"-> w-1@a: OK\n{lines([task(*YOUNG)])}12:00:00 INFO -> v@a: OK\n"
+    outcome = check("w-1..1@a", "--task-limit", "1h", text=text)
+    assert (outcome.headline, outcome.code) == ("CELERY WORKERS OK - 1 of 1 worker online on 1 server", OK)
+
+
 def test_who_is_missing_and_who_is_stuck() -> None:
     outcome = check("w-1..3@a", "--task-limit", "60", text=active({"w-1@a": [EXPORT], "w-2@a": [("shop.x", HOUR)]}))
     assert outcome.headline == (

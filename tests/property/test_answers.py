@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from running import CRITICAL, UNKNOWN
+from running import CRITICAL, OK, UNKNOWN
 
 from check_celery_workers.errors import Unreachable
 from check_celery_workers.expected.awaited import Awaited
@@ -156,6 +157,24 @@ def test_another_round_is_no_duplicate() -> None:
     assert [item.name for item in tasks.output().items() if isinstance(item, Task)] == ["shop.pay"]
 
 
+@pytest.mark.parametrize("first", [[], [5]], ids=["it had none", "it could not be read"])
+def test_a_worker_that_lists_its_queues_in_another_round_is_well(first: list[object]) -> None:
+    answers = Answers(ACTIVE_QUEUES)
+    answers.add({"w@a": first}, set())
+    answers.add({"w@a": [{"name": "emails", "routing_key": "emails"}]}, set())
+    said = Text([answers.output()], None, (), is_blank=False)
+    assert verdict(("w@a", "--queue", "emails"), (ACTIVE_QUEUES, said))[1] == OK
+
+
+def test_when_the_last_answer_came_is_known() -> None:
+    answers = Answers(PING)
+    answers.add({"w@": {"ok": "pong"}})
+    assert answers.heard == 0.0
+    before = time.monotonic()
+    answers.add({"w@a": {"ok": "pong"}})
+    assert before <= answers.heard <= time.monotonic()
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
@@ -203,7 +222,7 @@ def test_shows_what_comes_as_celery_prints_it_without_arguments() -> None:
         Answers(ACTIVE).add({"w@a": [task, 5]}),
         Answers(ACTIVE_QUEUES).add({"w@a": [{"name": "emails", "routing_key": "x"}]}),
         Answers(ACTIVE_QUEUES).add({"w@a": []}),
-        Answers(PING).add({"w@a": {"ok": "pong"}}),
+        Answers(PING).add({"w@a": {"ok": "pong"}, "v@a": {"ok": "pong"}}),
         Answers(PING).add({"w@a": {"error": "no"}}),
         Answers(PING).add({"w@a": None}),
     ]
@@ -211,7 +230,7 @@ def test_shows_what_comes_as_celery_prints_it_without_arguments() -> None:
         "->  w@a: OK\n    * shop.pay\n    * ...\n",
         "->  w@a: OK\n    * emails\n",
         "->  w@a: OK\n    - empty -\n",
-        "->  w@a: OK\n        pong\n",
+        "->  w@a: OK\n        pong\n->  v@a: OK\n        pong\n",
         "->  w@a: ERROR\n        no\n",
         "->  w@a: OK\n        ...\n",
     ]
@@ -227,6 +246,14 @@ def test_a_start_that_is_none_is_in_doubt(started: object) -> None:
     assert code == UNKNOWN
 
 
+def test_where_one_task_cannot_be_read_the_others_do_not_make_the_worker_well() -> None:
+    answers = Answers(ACTIVE)
+    answers.add({"w@a": [{"id": "1", "name": "shop.pay", "time_start": time.time()}, {"id": "2"}]})
+    said = Text([answers.output()], None, (), is_blank=False)
+    reason = "the reply of w@a to inspect active cannot be read"
+    assert verdict(("w@a", "--task-limit", "3600"), (ACTIVE, said)) == (f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
 def test_a_late_answer_to_the_first_asking_is_no_duplicate() -> None:
     answers = Answers(PING)
     first, second = set[str](), set[str]()
@@ -239,7 +266,7 @@ def test_a_late_answer_to_the_first_asking_is_no_duplicate() -> None:
 
 def test_a_name_that_is_no_node_is_passed_over() -> None:
     answers = Answers(PING)
-    assert [answers.add({node: {"ok": "pong"}}) for node in ("", "@", "w", "w@", "@a", 5)] == [""] * 6
+    assert [answers.add({node: {"ok": "pong"}}) for node in ("", "@", "w", "w@", "@a", "@a@b", 5)] == [""] * 7
     assert answers.nodes == set()
 
 

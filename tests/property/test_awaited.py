@@ -64,6 +64,17 @@ def test_what_is_still_awaited_is_what_is_missing(
         assert awaited.missing == compare(Comparison(inventory, inquiry)).count("missing")
 
 
+def test_whoever_has_replied_is_awaited_once_more() -> None:
+    replied = {("w", "@a"): {"1", "2"}, ("celery", "@b"): {""}}
+    awaited = Awaited(Inventory.of(replied))
+    nodes = ["w-1@a", "celery@b", "v@c", "w-2@a"]
+    missing = [awaited.missing]
+    for node in nodes:
+        awaited.notice(*split_node(node))
+        missing.append(awaited.missing)
+    assert missing == [3, 2, 1, 1, 0]
+
+
 QUEUES = st.lists(st.sampled_from(["emails", "mail", "slow"]), unique=True)
 BODIES = st.lists(st.tuples(st.sampled_from(["w-1@a", "w-2@a", "v@b"]), QUEUES), max_size=6)
 
