@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from running import CRITICAL, OK, UNKNOWN, Outcome, check
 
-from check_celery_workers.expected.baseline import baseline
+from check_celery_workers.expected.baseline import baseline, renewed
 
 ONE_EACH = (
     "write one EXPECTED per argument or line: NAME-COUNT@SERVER, NAME-FIRST..LAST@SERVER, NAME@SERVER or PATTERN=N"
@@ -259,6 +259,10 @@ def test_where_workers_can_be_watched_a_baseline_has_a_stall_limit() -> None:
     workers, beats = {("w", "@a"): {"1"}}, {"celerybeat@a"}
     assert baseline(workers, {}, beats, watches=True) == ["w-1..1@a", "beat celerybeat@a", "stall-limit 15s"]
     assert baseline({}, {}, beats, watches=True) == ["beat celerybeat@a"]
+    # Another one that somebody has chosen is the only one then.
+    new = ["w-1..1@a", "stall-limit 15s"]
+    assert renewed(new, ["w-1..1@a", "stall-limit 15s"]) == new
+    assert renewed(new, ["stall-limit 1m", "w-1..1@a"]) == ["w-1..1@a", "stall-limit 1m"]
 
 
 def test_a_baseline_replaces_what_a_link_leads_to_and_leaves_its_mode(tmp_path: Path) -> None:
