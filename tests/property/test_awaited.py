@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from check_celery_workers.judgement.compare import compare
 from check_celery_workers.judgement.finding import Comparison
 from check_celery_workers.node import split_node
 from check_celery_workers.replies.inquiry import Inquiry
+from check_celery_workers.replies.item import SpecialQueue
 from check_celery_workers.replies.text import TextReader
 
 EXPECTED = st.lists(
@@ -73,6 +75,17 @@ def test_whoever_has_replied_is_awaited_once_more() -> None:
         awaited.notice(*split_node(node))
         missing.append(awaited.missing)
     assert missing == [3, 2, 1, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["news", "bcast.1"])
+def test_a_queue_is_awaited_by_either_of_its_names(name: str) -> None:
+    inventory = Inventory()
+    inventory.expect_option("queue", f"{name}=2")
+    awaited = Awaited(inventory)
+    for node, missing in (("w@a", 1), ("w@a", 1), ("v@a", 0)):
+        awaited.notice(*split_node(node))
+        awaited.hear(node, SpecialQueue("bcast.1", "news", takes_turns=False))
+        assert awaited.missing == missing
 
 
 QUEUES = st.lists(st.sampled_from(["emails", "mail", "slow"]), unique=True)
