@@ -665,6 +665,24 @@ def test_hosts_that_are_asked_side_by_side(text: str, outcome: Outcome) -> None:
     assert check(*BOTH, text=text) == outcome
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pytest.param([(1, 2, 1), (3, 4, 1), (0, 0, 1), (5, 5, 2)], id="each-of-two-lacks-one"),
+        pytest.param([(1, 2, 1), (3, 4, 1), (5, 5, 3)], id="one-lacks-two"),
+    ],
+)
+def test_what_several_hosts_have_too_many_others_lack(counts: list[tuple[int, int, int]]) -> None:
+    text = ""
+    for first, last, claimed in counts:
+        replies = "".join(REPLY.format(f"w-{number}@a") for number in range(first, last + 1) if number)
+        text += f"{replies}\n{claimed} node{'s' * (claimed > 1)} online.\n"
+    assert check("w-1..6@a", text=text) == one_missing("w-6@a", 6)
+    less = text.replace(REPLY.format("w-4@a"), "")
+    problem = "it counts 2 nodes and lists 1" if len(counts) == 4 else "it counts 3 nodes and lists 1"
+    assert check("w-1..3@a", "w-5..6@a", text=less) == not_whole(problem, "w-6@a", 5)
+
+
 def test_a_node_that_comes_twice_is_a_duplicate_only_where_nobody_else_asked() -> None:
     twice = REPLY.format(W1) + REPLY.format(W1)
     numbers = perfdata(missing="0;;0;0;1", online="1;;;0", duplicate="1;0;;0")
