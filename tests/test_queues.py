@@ -434,6 +434,14 @@ def test_a_limit_that_cannot_be_read_is_refused(limit: str) -> None:
     assert outcome.output == f"CELERY WORKERS UNKNOWN - --queue {limit}: its limit cannot be read; {right}\n"
 
 
+def test_a_limit_that_no_number_meets_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "expected"
+    file.write_text("queue emails=3..2\n")
+    reason = "MIN is greater than MAX; write NAME=MIN..MAX"
+    for arguments, place in ((["--queue", "emails=3..2"], "--queue emails=3..2"), (["-f", str(file)], f"{file}:1")):
+        assert check(*arguments) == Outcome(f"CELERY WORKERS UNKNOWN - {place}: {reason}\n", UNKNOWN)
+
+
 def test_a_queue_given_twice_is_refused() -> None:
     outcome = check("w@a", "--queue", "emails", "--queue", "emails=2")
     assert outcome.output == "CELERY WORKERS UNKNOWN - --queue emails=2: the queue is given twice; write it once\n"

@@ -186,8 +186,7 @@ class Inventory:
             else:
                 self._add(parse_backlog(text, option.removeprefix("backlog_")))
         except WrongError as wrong:
-            message = str(wrong).replace("PATTERN", "NAME") if option == "queue" else str(wrong)
-            raise UsageError(f"--{option.replace('_', '-')} {hidden(text, 200)}: {message}") from None
+            raise UsageError(f"--{option.replace('_', '-')} {hidden(text, 200)}: {wrong}") from None
 
     def expect_lines(self, lines: Iterable[str], file: str) -> None:
         """Add what the lines of a file ask for.

@@ -125,7 +125,7 @@ def parse_queue(text: str) -> Limit:
         raise WrongError("NAME is empty", _OF_QUEUE)
     if "=" in text and not limit:
         raise WrongError("its limit cannot be read", f"{_OF_QUEUE}; a NAME that holds = needs its limit")
-    return Limit(limit[1], *_bounds(limit), "queue") if limit else Limit(text, 1, None, "queue")
+    return Limit(limit[1], *_bounds(limit, "NAME"), "queue") if limit else Limit(text, 1, None, "queue")
 
 
 def parse_beat(text: str) -> Limit:
@@ -190,9 +190,9 @@ def parse_release(text: str) -> Release:
     return Release(release[1], release[2])
 
 
-def _bounds(limit: re.Match[str]) -> tuple[int, int | None]:
+def _bounds(limit: re.Match[str], name: str = "PATTERN") -> tuple[int, int | None]:
     low = int(limit[2])
     high = int(limit[4]) if limit[4] else None if limit[3] else low
     if high is not None and low > high:
-        raise WrongError("MIN is greater than MAX", "PATTERN=MIN..MAX")
+        raise WrongError("MIN is greater than MAX", f"{name}=MIN..MAX")
     return low, high
