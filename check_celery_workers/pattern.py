@@ -50,7 +50,7 @@ def first_match(patterns: Iterable[str]) -> Callable[[str], int | None]:
     by_ends: dict[tuple[int, int], dict[tuple[str, str], list[tuple[int, Callable[[str], object]]]]] = {}
     for place, text in enumerate(patterns):
         # What stands before the first wildcard, and after the last.
-        start, end = re.split(r"[*?[]", text, maxsplit=1)[0], re.split(r"[]*?[]", text)[-1]
+        start, end = re.split(r"[*?[]", text)[0], re.split(r"[]*?[]", text)[-1]
         alike = by_ends.setdefault((len(start), len(end)), {})
         alike.setdefault((start, end), []).append((place, _matcher(text)))
 

@@ -465,6 +465,10 @@ def test_a_queue_without_an_alias_has_its_own_name_alone() -> None:
 
 
 def test_a_queue_with_an_alias_has_its_own_name_as_well() -> None:
+    both = consuming(w=queue("news.1", "news"), v=queue("news.1", "news"))
+    assert check("w@a", "v@a", "--queue", "news.1=2", text=both) == told(
+        TWO_WELL, numbers=perfdata(**TWO, queues="0;;0;0")
+    )
     assert check("w@a", "v@a", "--queue", "bcast.1=1", text=NEWS) == told(
         TWO_WELL, numbers=perfdata(**TWO, queues="0;;0;0")
     )
@@ -509,6 +513,11 @@ def test_the_queues_of_ignored_workers_alone_do_not_count() -> None:
         numbers=measured("10", dev="7;;5;0", queues="0;;0;0"),
     )
     assert check("dev@a", "w@a", "--backlog-critical", "5", *ignored, text=text).code == CRITICAL
+
+
+def test_a_broadcast_of_ignored_workers_alone_does_not_count() -> None:
+    text = consuming(w=queue("emails"), dev=queue("bcast.1", "news")) + declared("bcast.1", 7) + declared("emails", 3)
+    assert check("w@a", "--backlog-critical", "5", "--ignore", "dev@*", text=text) == told(WELL, numbers=measured("3"))
 
 
 def test_of_several_queues_behind_one_alias_those_that_exist_tell() -> None:

@@ -1294,6 +1294,15 @@ def test_one_node_as_a_worker_and_as_a_beat_is_refused() -> None:
     assert (outcome.output.count("\n"), outcome.code) == (1, UNKNOWN)
     assert outcome.output.startswith("CELERY WORKERS UNKNOWN - --beat cron@a: ")
     assert outcome.output.endswith(": it is expected as a worker; write it once\n")
+    assert check("w-2..2@a", "--beat", "w-2@a") == Outcome(
+        "CELERY WORKERS UNKNOWN - --beat w-2@a: it is expected as a worker; write it once\n", UNKNOWN
+    )
+    assert check("w-2..2@a", "--beat", "w-3@a", text=status("w-2@a", "w-3@a")).code == OK
+
+
+def test_a_node_is_a_beat_by_what_stands_before_its_first_at_sign() -> None:
+    outcome = check("w@a", text=status("w@a", "celerybeat@a@b"))
+    assert outcome.findings == ["Beat celerybeat@a@b was unexpectedly present"]
 
 
 @pytest.mark.parametrize(

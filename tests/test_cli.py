@@ -265,6 +265,10 @@ def test_verbose_lists_the_workers_of_a_server_on_one_line() -> None:
     ]
 
 
+def test_a_server_is_what_stands_behind_the_first_at_sign() -> None:
+    assert check("w*=1", "-v", text="w-1@b@c: OK\n").findings == ["Online on b@c: 1 worker, w-1@b@c"]
+
+
 def test_verbose_shows_the_raw_text_below_an_unknown() -> None:
     assert check("w@a", "-vvv", text="no\nsuch | thing\n").output == (
         "CELERY WORKERS UNKNOWN - such ? thing\nCelery's output:\nno\nsuch ? thing\n"

@@ -113,6 +113,13 @@ def test_a_line_of_a_file_that_is_something_else_is_refused(tmp_path: Path, line
     assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {tmp_path}/file:1: it is not a node name; {FORMS}\n", UNKNOWN)
 
 
+def test_a_line_of_a_file_with_a_nul_character_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("w\0@a\n", encoding="utf-8")
+    assert check("-f", str(tmp_path / "file")) == Outcome(
+        f"CELERY WORKERS UNKNOWN - {tmp_path}/file:1: it holds a NUL character; {FORMS}\n", UNKNOWN
+    )
+
+
 def test_the_same_pattern_given_twice_is_refused() -> None:
     assert (
         check("w*=1", "w*=2").output

@@ -454,13 +454,13 @@ def test_a_baseline_leaves_out_queues_that_a_file_cannot_name_or_that_are_of_one
 
 
 def test_verbose_lists_servers_and_queues_in_natural_order() -> None:
-    fleet = {"w@a10": ["q-10", "q-2"], "w@a2": ["q-2"], "v@a2": ["q-2"]}
+    fleet = {"w@a10": ["q1-10", "q1-2"], "w@a2": ["q1-2"], "v@a2": ["q1-2"]}
     outcome = check("*@*=3", "-v", text=consuming(fleet))
     assert outcome.findings == [
         "Online on a2: 2 workers, v@a2, w@a2",
         "Online on a10: 1 worker, w@a10",
-        "Queue q-2: 3 workers",
-        "Queue q-10: 1 worker",
+        "Queue q1-2: 3 workers",
+        "Queue q1-10: 1 worker",
     ]
 
 

@@ -273,6 +273,12 @@ def test_a_wrong_limit(value: str) -> None:
     assert "--task-limit" in outcome.headline
 
 
+def test_a_worker_that_lists_nothing_beside_one_that_lists_tasks_is_in_doubt() -> None:
+    text = f"->  w-1@a: OK\n{lines([task(*YOUNG)])}->  w-2@a: OK\n        pong\n\n2 nodes online.\n"
+    reason = "Celery's output shows no running tasks of w-2@a; run inspect active"
+    assert check(*BOTH, "--task-limit", "1h", text=text) == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\n", UNKNOWN)
+
+
 def test_a_reply_behind_other_text_hides_nothing_of_the_worker_above() -> None:
     text = f"-> w-1@a: OK\n{lines([task(*YOUNG)])}12:00:00 INFO -> v@a: OK\n"
     outcome = check("w-1..1@a", "--task-limit", "1h", text=text)
