@@ -607,6 +607,7 @@ def test_a_baseline_writes_single_workers_by_their_names() -> None:
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
+        pytest.param("beat", "EXPECTED beat: write --beat", id="a word of a file alone"),
         pytest.param("queue emails=2", "EXPECTED queue emails=2: write --queue emails=2", id="a queue as an argument"),
         pytest.param(
             "w@a:",

@@ -80,8 +80,7 @@ def needed_for(inventory: Inventory, options: Iterable[str] = NEEDED_FOR) -> lis
 def questions_for(inventory: Inventory) -> tuple[Question, ...]:
     """Return what the workers must be asked to judge the inventory, in the order in which they are asked."""
     wanted = {*needed_for(inventory)}
-    # Which queues there are is known from the workers, unless all that matter are named.
-    if inventory.names_workers or "" in inventory.backlogs or wanted - {PING, LENGTHS}:
+    if inventory.names_workers or wanted - {PING, LENGTHS}:
         wanted.add(ACTIVE_QUEUES)
     return tuple(question for question in QUESTIONS if question in wanted)
 
