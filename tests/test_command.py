@@ -202,6 +202,12 @@ def test_a_child_that_holds_a_text_open_that_is_never_whole() -> None:
     assert outcome == Outcome(f"CELERY WORKERS UNKNOWN - {reason}\nWorker w-2@a had not replied\n", UNKNOWN)
 
 
+def test_a_child_that_holds_json_open_is_not_waited_for() -> None:
+    outcome = command("""echo '{"w-1@a": {"ok": "pong"}}'; sleep 1000 & exit 0""", "w-1..2@a")
+    assert outcome.headline == "CELERY WORKERS CRITICAL - 1 of 2 workers missing: w-2@a"
+    assert outcome.code == CRITICAL
+
+
 def test_a_child_that_holds_a_text_open_in_which_nobody_replied_is_not_waited_for() -> None:
     outcome = command("echo 'Error: No nodes replied within time constraint'; sleep 1000 &", "w-1..2@a")
     assert outcome.headline == "CELERY WORKERS CRITICAL - 2 of 2 workers missing: server a"
@@ -340,10 +346,11 @@ def test_a_signal_to_the_plugin_stops_the_command_too(tmp_path: Path, number: si
 
 @pytest.mark.waiting
 def test_a_signal_that_comes_between_attempts_ends_them(tmp_path: Path) -> None:
-    stopping = tmp_path / "stopping"
+    ready, stopping = tmp_path / "ready", tmp_path / "stopping"
     # A child that the command leaves behind shows when the plugin stops it, and goes on.
-    child = f"trap 'touch {stopping}' INT; trap '' TERM; while :; do sleep 0.05; done"
-    script = f"[ -e {stopping} ] && sleep 60; env --default-signal=INT sh -c {shlex.quote(child)} & exit 1"
+    child = f"trap 'touch {stopping}' INT; trap '' TERM; touch {ready}; while :; do sleep 0.05; done"
+    start = f"env --default-signal=INT sh -c {shlex.quote(child)} >/dev/null 2>&1 &"
+    script = f"[ -e {stopping} ] && sleep 60; {start} until [ -e {ready} ]; do sleep 0.05; done; exit 1"
     arguments = ["-t", "50", "w@a", "--attempts", "2", "--", "sh", "-c", script]
     with subprocess.Popen([PLUGIN, *arguments], stdout=subprocess.PIPE, text=True) as plugin:
         wait_for(stopping.exists, "the command has not ended")

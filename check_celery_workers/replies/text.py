@@ -113,7 +113,8 @@ class TextReader:
     @property
     def is_whole(self) -> bool:
         """Whether every output by now has come to its end."""
-        return self._is_closed and not self._open
+        # Nothing comes behind JSON.
+        return self._is_closed and (not self._open or self._open.form == _JSON)
 
     def finish(self, failure: SourceError | None, whole: bool, ended_well: bool) -> Text:
         """Return the text, which has ended.
