@@ -76,7 +76,7 @@ PREFORK = "reports@app3"
 QUIET = ("--without-gossip", "--without-mingle")
 
 WARNING, CRITICAL = 1, 2
-ASK = "-- celery -A proj inspect {} -t 2"
+ASK = "-- celery -A proj inspect {} -t 5"
 BROKER = '--broker filesystem:// --broker-options "$PWD/broker.json"'
 
 
@@ -226,7 +226,7 @@ def say(text: str) -> None:
 
 def show(stage: Stage) -> None:
     """Show a fleet that is well, and what can be wrong with it."""
-    say("This takes about 40 seconds.")
+    say("This takes about 50 seconds.")
     say("Installing the plugin and Celery into a temporary virtual environment ...")
     stage.install()
     say(f"Starting {len(WORKERS)} Celery workers ...")
@@ -255,7 +255,7 @@ def show(stage: Stage) -> None:
     say("# asks over the broker, without Celery and without the application.")
     stage.signal_pool(PREFORK, "STOP")
     stage.type("celery -A proj call proj.export --queue reports")
-    stage.type("celery -A proj status -t 2", 0, "reports@app3: OK", "6 nodes online")
+    stage.type("celery -A proj status -t 5", 0, "reports@app3: OK", "6 nodes online")
     stage.type("cat broker.json", 0, json.dumps(OPTIONS))
     stage.type(
         f"check_celery_workers -f celery_workers --stall-limit 5s {BROKER}",

@@ -15,10 +15,10 @@ from processes import DEADLINE, started_with
 
 pytestmark = pytest.mark.celery
 
-ASK = "-- celery -A proj inspect {} -t 2"
+ASK = "-- celery -A proj inspect {} -t 5"
 CHECK = f"$ check_celery_workers -f celery_workers {ASK}\n"
 SHOWN = f"""\
-This takes about 40 seconds.
+This takes about 50 seconds.
 Installing the plugin and Celery into a temporary virtual environment ...
 Starting 6 Celery workers ...
 
@@ -63,7 +63,7 @@ $ kill -KILL N   # celery@app9
 $ kill -STOP N   # the pool of reports@app3
 $ celery -A proj call proj.export --queue reports
 TASK
-$ celery -A proj status -t 2
+$ celery -A proj status -t 5
 ->  mail-0@app2: OK
 ->  mail-1@app2: OK
 ->  reports@app3: OK
