@@ -31,12 +31,14 @@ OPTIONS = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folde
 
 APP = """\
 import json
+import os
+import shutil
 import time
 import uuid
 from pathlib import Path
 
 from celery import Celery
-from kombu.transport.filesystem import Channel
+from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
 app = Celery("proj", broker="filesystem://")
@@ -50,14 +52,25 @@ def export():
         time.sleep(1)
 
 
-# kombu's own lets a worker read half a message on a busy machine, and the worker dies of it.
+# kombu opens a message where its reader looks for it, and then writes it: on a busy machine a
+# worker comes between the two, reads nothing, and dies of it.
 def put_whole(channel, queue, message, **options):
     file = Path(f"{time.monotonic_ns()}_{uuid.uuid4()}.{queue}.msg")
     file.write_text(dumps(message))
     file.rename(Path("queue") / file)
 
 
-Channel._put = put_whole
+# The plugin, which does not know this application, does as kombu: what is empty is left for later.
+class Mover:
+    @staticmethod
+    def move(path, folder):
+        if not os.path.getsize(path):
+            raise OSError("not yet written")
+        shutil.move(path, folder)
+
+
+filesystem.Channel._put = put_whole
+filesystem.shutil = Mover
 """
 
 # The queue that each worker consumes from.
