@@ -227,7 +227,7 @@ def _refuse_unjudged(inventory: Inventory) -> None:
 def _is_in_doubt(comparison: Comparison) -> bool:
     """Return whether nobody can know who is there; if so, note why, and withdraw what another reply might undo."""
     inventory, texts = comparison.inventory, comparison.inquiry.asked[0].texts
-    # Backlogs are not told by workers. Which queues there are is, where those of all are judged and workers were asked.
+    # Workers tell no backlogs, but which queues there are. That matters if the backlogs of all are judged.
     asks_for_queues = "" in inventory.backlogs and any(text.has_failed or any(text.outputs) for text in texts)
     if not inventory.expects_nodes and comparison.lengths_asked and not (comparison.unmeasured or asks_for_queues):
         return False

@@ -1,4 +1,4 @@
-"""Every sentence of the output: the status line, the findings, hints, and what -v adds."""
+"""Every sentence about what is known: the status line, the findings, hints, and what -v adds."""
 
 from __future__ import annotations
 

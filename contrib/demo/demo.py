@@ -60,7 +60,7 @@ def put_whole(channel, queue, message, **options):
     file.rename(Path("queue") / file)
 
 
-# The plugin, which does not know this application, does as kombu: what is empty is left for later.
+# The plugin does not know this application, and writes as kombu does: an empty file is left for later.
 class Mover:
     @staticmethod
     def move(path, folder):
