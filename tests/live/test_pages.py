@@ -351,8 +351,8 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     check()
     assert "inactive (dead)" in status()
     check_thrice(fleet, check)
-    assert "inactive (dead)" in status()
     assert news(machine) == [f"{WELL}\n", ONE_MISSING, f"{WELL}\n"]
+    assert "inactive (dead)" in status()
     fleet.kill("worker-3@app1")
     try:
         check()
