@@ -81,9 +81,9 @@ class Aside:
         return True
 
     def _wait_a_moment(self, poll: select.poll, ended: list[int]) -> None:
-        """Let the work end that sees `is_ending`, for a second."""
+        """Let the work end that sees `is_ending`, for a second; one in which the machine runs."""
         poll.unregister(self._signals.fd)
-        if self._done in ended or poll.poll(1000):
+        if self._done in ended or any(poll.poll(50) for _ in range(20)):
             os.read(self._done, 1)
         else:
             self.is_stuck = True

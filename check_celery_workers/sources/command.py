@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _LARGEST_PIPE = 1 << 20
 _LONGEST_ERROR_LINE = 64 << 10
+# How often to see whether the command is gone, in seconds.
+_STEP = 0.02
 # Ends a process group when its standard input ends, that is, when the plugin does.
 _GUARD = 'read -r _; kill -INT -"$1"; sleep 1; kill -KILL -"$1"'
 
@@ -152,16 +154,19 @@ class Command(Source):
                 return
             except PermissionError:
                 continue
-            if self._gone(time.monotonic() + patience):
+            if self._gone(patience):
                 return
         # Popen would warn of what is still running.
         self._process.returncode = 0
 
-    def _gone(self, deadline: float) -> bool:
-        """Wait for the whole process group to be gone; return whether it is."""
+    def _gone(self, patience: float) -> bool:
+        """Wait so many seconds for the whole process group to be gone; return whether it is.
+
+        It waits in short steps: while a machine stands still, the command cannot end either.
+        """
         poll = select.poll()
         poll.register(self._signals.fd, select.POLLIN)
-        while time.monotonic() < deadline:
+        for _ in range(round(patience / _STEP)):
             self._process.poll()
             try:
                 os.killpg(self._process.pid, 0)
@@ -169,7 +174,7 @@ class Command(Source):
                 return True
             except PermissionError:
                 return False
-            poll.poll(20)
+            poll.poll(_STEP * 1000)
             self._signals.drain()
         return False
 

@@ -129,6 +129,10 @@ class Broker:
                 self._connection.listen(min(SLICE, end - now))
 
         failure = self._do(seek)
+        is_late = time.monotonic() >= self._deadline - 2 * SLICE
+        if is_late and not failure and any(suspects.keys() - own.nodes for own in answers):
+            # Who lacks was not silent: there was no time for an answer.
+            failure = SourceError("the timeout came during the look")
         self._tickets = {ticket: one for ticket, one in self._tickets.items() if one[0] not in answers}
         # Where the connection hangs, answers may still be added.
         outputs = [] if failure else [*(own.output() for own in answers), Output.of_lengths(lengths)]
