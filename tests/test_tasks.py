@@ -614,7 +614,8 @@ def test_a_long_list_of_the_last_worker_is_read_to_its_end(tmp_path: Path, piece
         (100 * 86400 + 3599.5, "100 d"),
     ],
 )
-def test_a_duration_is_in_its_two_largest_units(age: float, words: str) -> None:
+def test_a_duration_is_in_its_two_largest_units(monkeypatch: pytest.MonkeyPatch, age: float, words: str) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.8e9)
     text = active({"w-1@a": [("shop.export", age)], "w-2@a": []})
     (finding,) = check(*BOTH, "--task-limit", "0.1", text=text).findings
     assert finding == f"Worker w-1@a was malfunctioning, it has run shop.export for {words}"

@@ -257,11 +257,11 @@ def show(stage: Stage) -> None:
     stage.kill("worker-2@app1")
     stage.type(f"check_celery_workers -f celery_workers {ASK}", CRITICAL, "Worker worker-2@app1 was missing\n")
 
-    say("\n# It is started again, and so is a worker that nobody expects.")
+    say("\n# It is started again, and so is a worker that nobody expects. --wait listens for all who reply.")
     say("$ celery -A proj worker -n worker-2@app1 -Q celery &")
     say("$ celery -A proj worker -n celery@app9 -Q nightly &")
     stage.start({"worker-2@app1": "celery", "celery@app9": "nightly"})
-    stage.type(f"check_celery_workers -f celery_workers {ASK}", WARNING, "celery@app9")
+    stage.type(f"check_celery_workers -f celery_workers --wait {ASK}", WARNING, "celery@app9")
     stage.kill("celery@app9")
 
     say("\n# The pool of a worker hangs: it answers everything, and starts no task. --stall-limit shows it. The check")

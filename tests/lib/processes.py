@@ -71,8 +71,11 @@ def started_with(text: str) -> dict[int, str]:
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if text.encode() in (process / "environ").read_bytes() and not is_being_killed(process):
-                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if is_being_killed(process) or text.encode() not in (process / "environ").read_bytes():
+                continue
+            # One that has just ended has no command line any more.
+            if command := (process / "cmdline").read_bytes():
+                found[int(process.name)] = command.replace(b"\0", b" ").decode()
     return found
 
 

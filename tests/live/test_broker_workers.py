@@ -241,7 +241,7 @@ def test_a_command_in_a_pickle_does_not_run(redis: Redis, tmp_path: Path, place:
 def test_unknown_a_pickle_that_is_no_reply(redis: Redis, tmp_path: Path) -> None:
     made = tmp_path / "made"
     with answering(broker := database(redis), (PICKLE, pickle.dumps(Command(os.mkdir, str(made))))):
-        said = check(broker, "--reply-timeout", "1")
+        said = check_unread(broker)
     assert not made.exists()
     assert said == lost(f"a reply in {PICKLE} names no worker")
 
@@ -250,7 +250,7 @@ def test_unknown_a_command_in_yaml(redis: Redis, tmp_path: Path) -> None:
     made = tmp_path / "made"
     text = f"w@a: !!python/object/apply:os.mkdir [{made}]\n".encode()
     with answering(broker := database(redis), (YAML, text)):
-        said = check(broker, "--reply-timeout", "1")
+        said = check_unread(broker)
     assert not made.exists()
     assert said == lost(f"a reply in {YAML} cannot be read: DecodeError")
 
@@ -258,7 +258,7 @@ def test_unknown_a_command_in_yaml(redis: Redis, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content_type", ["application/data", "application/x-shop"])
 def test_unknown_a_reply_that_is_signed_or_in_a_serializer_of_the_application(redis: Redis, content_type: str) -> None:
     with answering(broker := database(redis), (content_type, b'{"w@a": []}')):
-        said = check(broker, "--reply-timeout", "1")
+        said = check_unread(broker)
     assert said == lost(f"a reply in {content_type} cannot be read, only JSON, pickle, YAML and msgpack can")
 
 
@@ -273,8 +273,13 @@ def test_unknown_a_reply_that_is_signed_or_in_a_serializer_of_the_application(re
 )
 def test_unknown_a_reply_that_is_broken(redis: Redis, text: bytes, reason: str) -> None:
     with answering(broker := database(redis), ("application/json", text)):
-        said = check(broker, "--reply-timeout", "1")
+        said = check_unread(broker)
     assert said == lost(f"a reply in application/json {reason}")
+
+
+def check_unread(broker: str) -> Outcome:
+    """Return the outcome once a reply has come that cannot be read."""
+    return at_the_timeout(lambda seconds: check(broker, "--reply-timeout", seconds), "a reply ")
 
 
 def lost(reason: str) -> Outcome:

@@ -48,10 +48,11 @@ Worker worker-2@app1 was missing
 Queue celery has 2 consumers instead of at least 3
 exit code 2
 
-# It is started again, and so is a worker that nobody expects.
+# It is started again, and so is a worker that nobody expects. --wait listens for all who reply.
 $ celery -A proj worker -n worker-2@app1 -Q celery &
 $ celery -A proj worker -n celery@app9 -Q nightly &
-{CHECK}CELERY WORKERS WARNING - 1 worker unexpected: server app9\
+$ check_celery_workers -f celery_workers --wait {ASK}
+CELERY WORKERS WARNING - 1 worker unexpected: server app9\
  | duplicate=0;0;;0 malfunctioning=0;;0;0 missing=0;;0;0;6 missing_servers=0;;;0 online=7;;;0 queues=0;;0;0 time=Ns;;;0\
  unexpected=1;0;;0 unexpected_servers=1;;;0
 Server app9 was unexpectedly present, accounts for 1 worker: celery@app9

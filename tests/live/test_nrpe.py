@@ -89,7 +89,7 @@ def test_verdict_before_check_nrpe_gives_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://:secret@127.0.0.1:{silent.getsockname()[1]}/0"
         (tmp_path / "celery_broker").write_text(url, encoding="ascii")
-        own = {"/etc/celery_broker": str(tmp_path / "celery_broker"), "--stall-limit 15s": "--timeout 1"}
+        own = {"/etc/celery_broker": str(tmp_path / "celery_broker"), "--stall-limit 15s": "--timeout 5"}
         plugin = {f"{PLUGINS}/check_celery_workers": PLUGIN}
         with nrpe(tmp_path, adapted("nrpe/celery_workers.cfg", {**plugin, **own})) as port:
             verdict = check_nrpe(port, *PATIENT)

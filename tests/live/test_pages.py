@@ -235,6 +235,8 @@ def test_zabbix(machine: Machine, program: str) -> None:
     page.next("{{ITEM")
     assert page.all_taken()
     machine.run(of_this_agent("systemctl is-active zabbix-agent"))
+    ping = "zabbix_get -s 127.0.0.1 -k agent.ping || true"
+    wait_for(lambda: machine.run(ping) == "1\n", "the agent does not answer")
     assert verdict(machine.run("zabbix_get -s 127.0.0.1 -k celery.workers -t 30")) == f"{WELL}\n"
     machine.run(of_this_agent("systemctl stop zabbix-agent"))
 
@@ -334,8 +336,9 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     verify, others = page.next("systemd-analyze").split("\n", 1)
     # It reports the system's own units as well.
     assert "celery" not in machine.run(verify)
-    told = machine.run(others)
-    assert f": {WELL}\n" in told
+    machine.run(others)
+    journal = others.splitlines()[-1]
+    wait_for(lambda: f": {WELL}\n" in machine.run(journal), "the journal does not show the status line")
     machine.run(page.next("install -m 0600"))
     assert page.all_taken()
     # A check that the timer starts is not to come between ours.
@@ -343,7 +346,10 @@ def test_systemd(machine: Machine, fleet: Fleet, way: dict[str, str]) -> None:
     machine.run("systemctl disable --now celery_workers.timer")
 
     def check() -> None:
+        started = "systemctl show -p InvocationID celery_workers.service"
+        before = machine.run(started)
         machine.run("systemctl start celery_workers.service || true")
+        assert machine.run(started) != before
 
     def status() -> str:
         return machine.run("systemctl status celery_workers.service || true")

@@ -13,7 +13,7 @@ from brokers import RabbitMQ
 from fleet import Fleet
 from listening import listening
 from processes import DEADLINE, wait_for
-from running import CRITICAL, OK, UNKNOWN, Outcome, perfdata, run
+from running import CRITICAL, OK, UNKNOWN, Outcome, at_the_timeout, perfdata, run
 from stalling import stopped_pool, wait_until_held, wait_until_scheduled
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon, pytest.mark.usefixtures("nothing_is_left_running")]
@@ -115,7 +115,8 @@ def test_crit_a_queue_does_not_exist_that_an_option_names(rabbit: RabbitMQ) -> N
     with application(rabbit) as fleet:
         start(fleet, "w@a")
         numbers = perfdata(missing="0;;0;0;1", online="1;;;0", backlog="0;;;0", queues="1;;0;0", time="0.5s;;;0")
-        assert check(fleet, "w@a", "--queue", "letters", "--reply-timeout", "2") == Outcome(
+        ask = ("w@a", "--queue", "letters", "--reply-timeout")
+        assert at_the_timeout(lambda seconds: check(fleet, *ask, seconds), "does not exist") == Outcome(
             f"CELERY WORKERS CRITICAL - 1 queue does not exist: letters | {numbers}\nQueue letters does not exist\n",
             CRITICAL,
         )
