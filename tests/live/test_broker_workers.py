@@ -16,10 +16,12 @@ import pytest
 from ages import ageless
 from brokers import Redis
 from celeries import Release, releases
+from crowd import Crowd
 from fleet import Fleet
 from kombu import Connection, Consumer, Exchange, Message, Producer
 from kombu.pidbox import Mailbox
-from processes import all_ended, wait_for
+from listening import listening
+from processes import DEADLINE, all_ended, wait_for
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, perfdata, run
 
 pytestmark = [pytest.mark.celery, pytest.mark.daemon]
@@ -151,6 +153,18 @@ def test_unknown_what_would_read_the_replies_is_not_installed(redis: Redis, seri
         "no worker had replied\n",
         UNKNOWN,
     )
+
+
+def test_ok_a_worker_that_has_not_heard_the_question_is_asked_again(redis: Redis) -> None:
+    """It connects anew while others are asked."""
+    with application(redis) as fleet:
+        fleet.start("v@a")
+        words = ("v@a", "w-1@a", "-t", "200", "--reply-timeout", "12", "--settle", "0", "--broker", fleet.broker)
+        with listening(*words) as plugin:
+            plugin.wait_until_shown("1 answered, 2 expected")
+            with Crowd(fleet.broker, 1, "celery"):
+                said = Outcome(*plugin.finish(DEADLINE)).timeless
+    assert said == well(2)
 
 
 def test_an_application_that_accepts_pickle_alone_is_silent_and_complains_when_asked_in_json(redis: Redis) -> None:

@@ -86,7 +86,7 @@ class Broker:
             lengths: dict[str, int | None] = {}
             failure = self._do(lambda: self._connection.measure(self._queues_to_measure(), lengths))
             return self._text([Output.of_lengths(lengths)], failure)
-        failure = self._do(partial(self._collect, question, awaited, settle)) or self._check(question, awaited)
+        failure = self._gather(question, awaited, settle) or self._check(question, awaited)
         if isinstance(failure, NobodyListensError):
             return self._text([Output(Output.NOBODY)], None, str(failure))
         # Who adds an answer that is too large holds it past the deadline.
@@ -183,17 +183,42 @@ class Broker:
         while not self._aside.is_ending and (left := moment - time.monotonic()) > 0:
             time.sleep(min(SLICE, left))
 
-    def _collect(self, question: Question, awaited: Awaited | None, settle: float | None) -> None:
-        """Ask, unless that is done already, and wait until it is enough. Raises SourceError."""
+    def _gather(self, question: Question, awaited: Awaited | None, settle: float | None) -> SourceError | None:
+        """Ask, and ask once more whoever lacks when half of the time is over; return what went wrong.
+
+        On Redis a question is lost to a worker that is just connecting anew.
+        """
+        collect = partial(self._collect, question, awaited, settle)
+        failure = self._do(partial(collect, self._patience / 2))
+        now = time.monotonic()
+        is_over = self._is_later(question) or now >= min(self._end, self._deadline)
+        if failure or is_over or not self._awaits_more(question, awaited):
+            return failure
+        # It hangs where the broker does.
+        return self._do(partial(self._put, self._answers[question]), now + _ECHO) or self._do(collect)
+
+    def _is_later(self, question: Question) -> bool:
+        """Whether only those are awaited who have answered to another question."""
+        return question.kind is not None and question is not self._questions[0]
+
+    def _awaits_more(self, question: Question, awaited: Awaited | None) -> bool:
+        """Whether somebody has not answered to this question who should."""
+        return bool(awaited.missing if awaited else not self._answers[question].nodes)
+
+    def _collect(self, question: Question, awaited: Awaited | None, settle: float | None, earlier: float = 0.0) -> None:
+        """Ask, unless that is done already, and wait until it is enough, or until so many seconds before its end.
+
+        Raises SourceError.
+        """
         if question not in self._answers:
             self._publish(question)
         answers, connection = self._answers[question], self._connection
         answers.tell(awaited)
-        # Who has answered to the first question in the last moment answers to the others right behind that.
-        is_later = question.kind and question is not self._questions[0]
+        is_later = self._is_later(question)
         # Who answers to a later question is known: nobody else is awaited.
         settle = 0.0 if is_later else settle
-        end = min(max(self._end, time.monotonic() + _LATER) if is_later else self._end, self._deadline)
+        # Who has answered to the first question in the last moment answers to the others right behind that.
+        end = min(max(self._end, time.monotonic() + _LATER) if is_later else self._end - earlier, self._deadline)
         again = time.monotonic() + _AGAIN if is_later else math.inf
         while not self._aside.is_ending:
             left = min(end, self._enough(answers, awaited, settle)) - time.monotonic()
@@ -206,7 +231,7 @@ class Broker:
 
     def _check(self, question: Question, awaited: Awaited | None) -> SourceError | None:
         """Return why replies may be lacking, if any are, for another reason than that nobody has sent them."""
-        if not (awaited.missing if awaited else not self._answers[question].nodes):
+        if not self._awaits_more(question, awaited):
             return self._connection.problem
         self._lacks = True
         seconds = min(_ECHO, max(0.0, self._deadline - time.monotonic()))
