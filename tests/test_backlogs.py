@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from answering import Worker, asked, verdict
 from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, check, perfdata
 
 STATES = {"OK": OK, "WARNING": WARNING, "CRITICAL": CRITICAL, "UNKNOWN": UNKNOWN}
@@ -1201,3 +1202,9 @@ def test_a_range_given_in_a_file_and_as_an_option_is_refused(tmp_path: Path) -> 
 )
 def test_the_line_of_a_file_has_options_of_its_own(text: str, right: str) -> None:
     assert check(text) == told(f"UNKNOWN - EXPECTED {text}: write {right}")
+
+
+def test_ok_a_queue_that_the_broker_does_not_measure_for_others() -> None:
+    """RabbitMQ refuses it where the queue belongs to the worker's own connection."""
+    inquiry = asked({"w@a": Worker(queues=("emails", "own"))}, {"emails": 3})
+    assert verdict(inquiry, "w@a", "--backlog-critical", "10") == told(WELL, numbers=measured("3"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, check
+from running import CRITICAL, OK, UNKNOWN, WARNING, Outcome, at_the_timeout, check, perfdata
 
 HOUR = 3600.0
 Task = tuple[str, float]
@@ -619,6 +619,22 @@ def test_a_duration_is_in_its_two_largest_units(monkeypatch: pytest.MonkeyPatch,
     text = active({"w-1@a": [("shop.export", age)], "w-2@a": []})
     (finding,) = check(*BOTH, "--task-limit", "0.1", text=text).findings
     assert finding == f"Worker w-1@a was malfunctioning, it has run shop.export for {words}"
+
+
+def test_a_task_at_its_limit_is_not_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.8e9)
+    text = active({"w-1@a": [("shop.export", 60.0)], "w-2@a": []})
+    values = perfdata(missing="0;;0;0;2", online="2;;;0", oldest_task="60.0s;;;0")
+    assert check(*BOTH, "--task-limit", "60", text=text) == Outcome(f"{WELL} | {values}\n", OK)
+    text = active({"w-1@a": [("shop.export", 60.26)], "w-2@a": []})
+    assert check(*BOTH, "--task-limit", "60", text=text).perfdata["oldest_task"] == "60.3s;;;0"
+
+
+def test_ok_a_task_is_listed_that_has_not_started(celery: Celery) -> None:
+    waiting = lines([{**task(*EXPORT), "time_start": None}])
+    running = celery.prints(f"->  w-1@a: OK\n{waiting}->  w-2@a: OK\n    - empty -\n\n2 nodes online.\n")
+    command = celery.command(celery.prints(queues("w-1@a", "w-2@a")), running)
+    assert check(*BOTH, *LIMIT, *command).headline == WELL
 
 
 def python2(tasks: Iterable[dict[str, object]]) -> str:

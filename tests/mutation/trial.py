@@ -25,8 +25,6 @@ import tomllib
 SURVIVED = Path("survived.json")
 # The name of no mutant: all tests must pass, or what they say of mutants is worth nothing.
 UNCHANGED = ""
-# How many of the tests that have noticed a mutant lately are run before all others.
-RECENT = 50
 # After how many seconds a test is slow.
 SLOW = 0.3
 
@@ -55,7 +53,8 @@ class Trial:
         # Those of one function one after the other: what has noticed one often notices the next.
         self._waiting = deque(sorted(mutants))
         self._forks: list[Fork] = []
-        self._recent: deque[str] = deque(maxlen=RECENT)
+        # The tests that have noticed a mutant, the last first.
+        self._noticing: deque[str] = deque()
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try all mutants, as many at a time as there are processors."""
@@ -81,7 +80,7 @@ class Trial:
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
-            # The tests of a mutant that loops for ever are stopped, and so is all that they have started.
+            # What is stopped is stopped with all that it has started.
             os.setsid()
             os.environ["MUTANT_UNDER_TEST"] = mutant
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -89,7 +88,7 @@ class Trial:
             os.dup2(nowhere, 2)
             code = 1
             with suppress(BaseException):
-                failed = _first_failure(session, [items[name] for name in names])
+                failed = self._first_failure(session, [items[name] for name in names])
                 os.write(writing, failed.encode())
                 code = bool(failed)
             os._exit(code)
@@ -97,15 +96,25 @@ class Trial:
         self._forks.append(Fork(mutant, pid, reading, time.monotonic() + 10 + 4 * seconds))
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
-        """Return tests so that one which fails comes soon: recent ones, those of each file in turns, slow ones."""
-        places = {name: place for place, name in enumerate(self._recent)}
+        """Return tests so that one which fails comes soon: those that have before, of each file in turns, slow ones."""
+        places = {name: place for place, name in enumerate(self._noticing)}
         order, of_file = dict[str, tuple[bool, bool, int]](), Counter[str]()
         for name in sorted(names, key=lambda name: self._seconds.get(name, 0.0)):
             file = name.partition("::")[0]
-            is_recent, is_slow = name in places, self._seconds.get(name, 0.0) > SLOW
-            order[name] = (is_slow and not is_recent, not is_recent, places.get(name, of_file[file]) + RECENT * is_slow)
+            is_slow = self._seconds.get(name, 0.0) > SLOW
+            order[name] = (is_slow, name not in places, places.get(name, of_file[file]))
             of_file[file] += 1
         return sorted(order, key=order.__getitem__)
+
+    def _first_failure(self, session: pytest.Session, items: Sequence[pytest.Item]) -> str:
+        """Run tests up to the first that fails, and return its name, "" if none does."""
+        for item, following in zip(items, [*items[1:], None]):
+            # A mutant that loops for ever ends by this signal.
+            signal.setitimer(signal.ITIMER_PROF, 5 + 10 * self._seconds.get(item.nodeid, 0.0))
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return item.nodeid
+        return ""
 
     def _end(self, fork: Fork) -> None:
         self._forks.remove(fork)
@@ -124,17 +133,8 @@ class Trial:
             pytest.exit(f"{failed} fails, and nothing is changed", returncode=1)
         if failed:
             with suppress(ValueError):
-                self._recent.remove(failed)
-            self._recent.appendleft(failed)
-
-
-def _first_failure(session: pytest.Session, items: Sequence[pytest.Item]) -> str:
-    """Run tests up to the first that fails, and return its name, "" if none does."""
-    for item, following in zip(items, [*items[1:], None]):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if session.testsfailed:
-            return item.nodeid
-    return ""
+                self._noticing.remove(failed)
+            self._noticing.appendleft(failed)
 
 
 def main() -> None:
