@@ -75,7 +75,7 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
     queues = inventory.queues
     absent = [name for name, length in comparison.backlogs.items() if length is None and inventory.names_queue(name)]
     for name in absent:
-        yield Finding("queues", Finding.QUEUE, name, Cause(Cause.NOT_THERE), noun="queue")
+        yield Finding("queues", Finding.QUEUE, name, Cause(Cause.NOT_THERE))
     consumers = replies.consumers(comparison.ignored, by_any_name=True) if queues else {}
     unheard = len(replies.unheard(ACTIVE_QUEUES) - comparison.ignored) if queues else 0
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
@@ -90,7 +90,7 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
             comparison.undecided.append(name)
         elif limit.side_of(count):
             cause = Cause(Cause.CONSUMERS, count, limit, bool(replies.maybe_without_queue))
-            yield Finding("queues", Finding.QUEUE, name, cause, noun="queue")
+            yield Finding("queues", Finding.QUEUE, name, cause)
 
 
 def _refuse_several(name: str, consumers: Collection[str]) -> None:
@@ -116,7 +116,7 @@ def backed_up(comparison: Comparison) -> Iterator[Finding]:
     for name, length in comparison.backlogs.items():
         crossed = None if length is None else comparison.inventory.backlog_of(name).crossed_by(length)
         if crossed:
-            yield Finding("backlog", Finding.QUEUE, name, Cause(Cause.BACKLOG, length, crossed), noun="queue")
+            yield Finding("backlog", Finding.QUEUE, name, Cause(Cause.BACKLOG, length, crossed))
 
 
 def _overdue(comparison: Comparison) -> Iterator[tuple[str, Cause]]:

@@ -62,7 +62,7 @@ class Finding:
         Of two names of which one is meant, and nobody can know which, it has both.
         noun: "worker", "beat" or "queue", what it counts
         """
-        self.noun = noun
+        self.noun = "queue" if kind == Finding.QUEUE else noun
         self.metric, self.kind, self.name, self.count = metric, kind, name, count
         # The name of the worker, if it accounts for one that has a name.
         self.node = name if kind == Finding.NODE else ""
