@@ -79,7 +79,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Make mistakes in the pure modules, which takes an hour, and see that tests notice all but the known ones."""
+    """Make mistakes in the pure modules, which takes two hours, and see that tests notice all but the known ones."""
     session.install("-q", "-e", ".[test]", "mutmut==3.8.1")
     session.run("python", "-m", "mutation", *session.posargs, env=HELPERS)
 

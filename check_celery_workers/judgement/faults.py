@@ -76,8 +76,10 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
     absent = [name for name, length in comparison.backlogs.items() if length is None and inventory.names_queue(name)]
     for name in absent:
         yield Finding("queues", Finding.QUEUE, name, Cause(Cause.NOT_THERE))
-    consumers = replies.consumers(comparison.ignored, by_any_name=True) if queues else {}
-    unheard = len(replies.unheard(ACTIVE_QUEUES) - comparison.ignored) if queues else 0
+    if not queues:
+        return
+    consumers = replies.consumers(comparison.ignored, by_any_name=True)
+    unheard = len(replies.unheard(ACTIVE_QUEUES) - comparison.ignored)
     nobody_heard = replies.count > 0 and ACTIVE_QUEUES not in replies.told
     for name, limit in queues.items():
         count = len(consumers.get(name, ()))
@@ -87,7 +89,7 @@ def off_queues(comparison: Comparison) -> Iterator[Finding]:
             continue
         # Each of those who were not heard may consume from it as well.
         if nobody_heard or limit.side_of(count) != limit.side_of(count + unheard):
-            comparison.undecided.append(name)
+            comparison.queues_undecided = True
         elif limit.side_of(count):
             cause = Cause(Cause.CONSUMERS, count, limit, bool(replies.maybe_without_queue))
             yield Finding("queues", Finding.QUEUE, name, cause)

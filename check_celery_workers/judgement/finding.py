@@ -119,7 +119,7 @@ class Comparison:
         self.unclear: dict[Question, dict[str, str]] = {}
         self.fell_silent: list[str] = []  # nodes that were watched, and did not always answer
         self.watched_still: list[str] = []  # nodes that were not watched for long enough
-        self.undecided: list[str] = []  # queues of which nobody knows whether they are off limits
+        self.queues_undecided = False  # whether nobody knows of some queue if it is off limits
         # How many messages wait in each queue, None: it does not exist.
         self.backlogs: dict[str, int | None] = {}
         self.lengths_measured = any(asked.question is LENGTHS for asked in inquiry.asked)

@@ -150,7 +150,9 @@ ROWS = (
         value_of=_count_queues,
         noun="queue",
         phrases_of=_phrases_of_queues,
-        unheard=lambda found, asked: (found.replies.unheard(asked) or found.replies.nodes()) if found.undecided else (),
+        unheard=lambda found, asked: (
+            (found.replies.unheard(asked) or found.replies.nodes()) if found.queues_undecided else ()
+        ),
     ),
     Row(
         *("backlog", ("backlog", "queue"), faults.backed_up),
