@@ -81,7 +81,7 @@ class Aside:
         return True
 
     def _wait_a_moment(self, poll: select.poll, ended: list[int]) -> None:
-        """Let the work end that sees `is_ending`, for a second; one in which the machine runs."""
+        """Give the work that sees `is_ending` a second to end; a machine that stands still uses up little of it."""
         poll.unregister(self._signals.fd)
         if self._done in ended or any(poll.poll(50) for _ in range(20)):
             os.read(self._done, 1)

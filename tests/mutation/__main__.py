@@ -19,10 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import tomllib
 from paths import CLONE
 
-from mutation.trial import SURVIVED
+from mutation.trial import SURVIVED, pytest_arguments
 
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 MUTMUT = (sys.executable, "-m", "mutmut")
@@ -84,13 +83,11 @@ def survivors(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, str]
 def is_noticed_from_the_start(folder: Path, name: str) -> bool:
     """Return whether the tests fail if the mutant is there before the imports, which make the tables of the modules.
 
-    mutmut itself changes a program that is already imported.
+    A fork changes a program that is already imported.
     """
     mutants = folder / "mutants"
-    settings = tomllib.loads((mutants / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
-    arguments = settings["pytest_add_cli_args"] + settings["pytest_add_cli_args_test_selection"]
     tried = subprocess.run(
-        (sys.executable, "-m", "pytest", "-n", "auto", *arguments),
+        (sys.executable, "-m", "pytest", "-n", "auto", *pytest_arguments(mutants)),
         cwd=mutants,
         env=environment(mutants, name),
         stdout=subprocess.DEVNULL,

@@ -137,6 +137,12 @@ class Trial:
             self._noticing.appendleft(failed)
 
 
+def pytest_arguments(mutants: Path) -> list[str]:
+    """Return the arguments of pytest that mutmut's settings name, from the folder of the mutants."""
+    settings = tomllib.loads((mutants / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    return [*settings["pytest_add_cli_args"], *settings["pytest_add_cli_args_test_selection"]]
+
+
 def main() -> None:
     """Try the mutants whose names match one of the arguments, or all; write those that survive to SURVIVED."""
     found = [name for meta in Path().rglob("*.meta") for name in json.loads(meta.read_text())["exit_code_by_key"]]
@@ -144,12 +150,10 @@ def main() -> None:
     stats = json.loads(Path("mutmut-stats.json").read_text())
     seconds = stats["duration_by_test"]
     trial = Trial([UNCHANGED, *mutants], {**stats["tests_by_mangled_function_name"], UNCHANGED: [*seconds]}, seconds)
-    settings = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
-    arguments = settings["pytest_add_cli_args"] + settings["pytest_add_cli_args_test_selection"]
     # An example that fails is enough, no need to look for the smallest.
     hypothesis.settings.register_profile("mutation", phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
     hypothesis.settings.load_profile("mutation")
-    code = pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *arguments], plugins=[trial])
+    code = pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *pytest_arguments(Path())], plugins=[trial])
     SURVIVED.write_text(json.dumps(trial.survivors))
     sys.exit(code)
 
